@@ -1,0 +1,65 @@
+# Spoolship's tasks. Each runs on a bare Debian with Go, git and make.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# How long and how hard; for example: make crash N=200 SEED=7
+N      ?= 50
+SEED   ?= 1
+STORE  ?= both
+HISTORIES ?= 20000
+SIZE   ?= 1GiB
+RUNS   ?= 3
+PARTS  ?=
+BASE   ?= HEAD
+
+.PHONY: build test lint demo crash bench e2e soak clean
+
+build: ## bin/spoolship, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/spoolship ./cmd/spoolship
+
+test: ## every quick test, with the race detector
+	$(GO) test -race -timeout 5m ./...
+	cd internal/e2e && $(GO) test -race -timeout 5m ./...
+
+lint: ## formatting, vet, linters, import arrows
+	$(GO) run $(GOLANGCI) run ./...
+	cd internal/e2e && $(GO) run $(GOLANGCI) run --config ../../.golangci.yml ./...
+
+# What follows runs the real binary against real S3 servers on loopback.
+
+harness: build
+	$(GO) build -trimpath -tags failpoint -ldflags '$(LDFLAGS)' -o bin/spoolship-failpoint ./cmd/spoolship
+	cd internal/e2e && $(GO) build -trimpath -o ../../bin/spoolship-e2e ./cmd/spoolship-e2e
+.PHONY: harness
+
+# The second, independent S3 server; its version is pinned in internal/e2e/go.mod.
+bin/versitygw: internal/e2e/go.mod
+	cd internal/e2e && $(GO) build -trimpath -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
+
+demo: harness ## ship this machine's logs, kill the agent on the way, compare every line
+	bin/spoolship-e2e demo
+
+crash: harness bin/versitygw ## N random crash trials
+	bin/spoolship-e2e crash -n $(N) -seed $(SEED) -store $(STORE)
+
+bench: harness ## every figure beside its goal; PARTS=backfill,idle for some of them
+	bin/spoolship-e2e bench -size $(SIZE) -runs $(RUNS) $(if $(PARTS),-parts $(PARTS)) -json bench.json
+
+.PHONY: bench-docs bench-compare
+bench-docs: harness ## measure everything and renew docs/performance.md
+	bin/spoolship-e2e bench -size $(SIZE) -runs $(RUNS) -parts all -later -json bench.json -markdown docs/performance.md -svg docs
+
+bench-compare: harness ## the backfills against another commit: BASE=main~1
+	bin/spoolship-e2e compare -base $(BASE) -json bin/bench-compare.json
+
+e2e: harness ## the binary's behaviour on bad input
+	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e ./...
+
+soak: ## HISTORIES random lives of a log file
+	$(GO) test ./tailer -run TestHistories -rapid.checks=$(HISTORIES) -rapid.seed=$(SEED) -timeout 60m
+
+clean:
+	rm -rf bin dist bench.json
