@@ -1,0 +1,220 @@
+package tailer
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// claim finds the followed files among what the scan saw, by inode and content.
+func (t *Tailer) claim(ctx context.Context, in *input, homes []string, l *listing) error {
+	for _, home := range homes {
+		fam := in.families[home]
+		for _, f := range slices.Concat(fam.live, fam.done) {
+			f.seen, f.copy, f.bytes = nil, nil, differs
+		}
+	}
+	clear(in.names)
+	for _, home := range homes {
+		for _, o := range in.families[home].seen {
+			if err := t.claimOne(ctx, in, o); err != nil {
+				return err
+			}
+		}
+	}
+	for _, home := range homes {
+		fam := in.families[home]
+		for _, f := range fam.live {
+			if f.seen != nil || f.fd >= 0 || f.replaced {
+				continue
+			}
+			if err := t.searchDir(ctx, in, f, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// claimOne decides whether o is the file that had its inode.
+func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
+	f := in.fileAt(o.id)
+	if f == nil {
+		return nil
+	}
+	if f.seen != nil {
+		if f.seen.id == o.id {
+			o.owner = f // a second name
+		}
+		return nil
+	}
+	exact := o.id == f.pos.inode() && f.pos.Boot == t.boot
+	bytes, err := t.bytesAt(ctx, f, o, exact)
+	if err != nil {
+		return err
+	}
+	switch {
+	case bytes == unsure:
+		f.bytes, f.seen, o.owner = unsure, o, f
+	case bytes == same:
+		return t.found(ctx, f, o)
+	case exact:
+		t.replace(f)
+	}
+	return nil
+}
+
+// bytesAt compares what is at o with what was read of f.
+func (t *Tailer) bytesAt(ctx context.Context, f *file, o *seen, exact bool) (match, error) {
+	unchanged := exact && o.size == f.size
+	switch {
+	case o.size < f.pos.Offset, exact && o.size < f.size, f.replaced:
+		return differs, nil
+	case unchanged && f.checked && o.mtime == f.mtime, unchanged && f.pos.Done && o.born != 0:
+		return same, nil
+	}
+	fd, err := t.openSeen(o)
+	if err != nil {
+		t.problem(f.in, o.real, err)
+		return unsure, nil
+	}
+	if fd < 0 {
+		return unsure, nil
+	}
+	defer unix.Close(fd)
+	ok, err := t.holds(ctx, fd, &f.pos, !exact)
+	switch {
+	case ctx.Err() != nil:
+		return unsure, ctx.Err()
+	case err != nil:
+		t.problem(f.in, o.real, err)
+		return unsure, nil
+	case ok:
+		return same, nil
+	}
+	return differs, nil
+}
+
+// openSeen opens what the scan saw; -1 means that the name leads elsewhere by
+// now, which another scan will sort out.
+func (t *Tailer) openSeen(o *seen) (int, error) {
+	fd, err := t.openFD(o.real)
+	if errors.Is(err, unix.ENOENT) {
+		t.asked = true
+		return -1, nil
+	}
+	if err != nil {
+		return -1, err
+	}
+	if i, err := statFD(fd); err != nil || i.id != o.id {
+		unix.Close(fd)
+		t.asked = true
+		return -1, err
+	}
+	return fd, nil
+}
+
+// found notes where f is.
+func (t *Tailer) found(ctx context.Context, f *file, o *seen) error {
+	if o.path == f.pos.Path && o.real == o.path {
+		o.path, o.real = f.pos.Path, f.pos.Path // one copy of each path in memory is enough
+	}
+	f.seen, f.bytes, f.name, o.owner = o, same, o.real, f
+	f.in.names[o.path], f.in.names[o.real] = f, f
+	if o.id != f.pos.inode() || f.pos.Boot != t.boot {
+		t.closeFile(f)
+		t.identify(f, &o.info)
+	}
+	if f.pos.Done {
+		if o.size <= max(f.size, f.pos.Offset) {
+			return nil
+		}
+		t.revive(f)
+		t.sight.open = true
+	}
+	if !f.checked || !f.atEnd || o.size != f.size || o.mtime != f.mtime {
+		t.enqueue(f)
+	}
+	f.checked = true
+	if f.gated() {
+		f.setSize(&o.info) // no turn will do it: what waits is to be seen as lag
+	}
+	if o.matched && o.fam != f.fam {
+		return t.rehome(ctx, f, o)
+	}
+	return nil
+}
+
+// rehome follows f under the new name that the patterns want as well.
+func (t *Tailer) rehome(ctx context.Context, f *file, o *seen) error {
+	t.sight.open = true
+	f.fam.live = without(f.fam.live, f)
+	f.fam = o.fam
+	f.fam.live = append(f.fam.live, f)
+	slices.SortFunc(f.fam.live, byID)
+	if f.pos.Path == o.path {
+		return nil
+	}
+	f.pos.Path, f.pos.Real = o.path, ""
+	if o.real != o.path {
+		f.pos.Real = o.real
+	}
+	return t.news(ctx, f)
+}
+
+// revive follows a finished file that has grown again.
+func (t *Tailer) revive(f *file) {
+	f.pos.Done, f.pos.Lost, f.drained, f.atEnd = false, false, false, false
+	f.fam.done = without(f.fam.done, f)
+	f.in.done = without(f.in.done, f)
+	f.fam.live = append(f.fam.live, f)
+	slices.SortFunc(f.fam.live, byID)
+	f.in.files.Add(1)
+	f.active = t.now()
+	f.size = f.pos.Offset
+	if f.rotated {
+		t.tended[f] = struct{}{}
+	}
+}
+
+func byID(a, b *file) int { return compare(a.pos.File, b.pos.File) }
+
+func without(all []*file, f *file) []*file {
+	return slices.DeleteFunc(all, func(g *file) bool { return g == f })
+}
+
+// replace notes that the inode of f holds other bytes now. That is final: what
+// was seen truncated is a new generation even if it grows to look the same.
+func (t *Tailer) replace(f *file) {
+	t.closeFile(f)
+	t.unindex(f)
+	f.replaced, f.name, f.seen, f.bytes = true, "", nil, differs
+	t.asked = true
+}
+
+// searchDir looks for the inode of f under any name in the directory it was in.
+func (t *Tailer) searchDir(ctx context.Context, in *input, f *file, l *listing) error {
+	dir := filepath.Dir(f.fam.home)
+	for _, e := range l.dirs[dir] {
+		fi, err := e.Info()
+		if err != nil || !fi.Mode().IsRegular() {
+			continue
+		}
+		if s, ok := fi.Sys().(*syscall.Stat_t); !ok || s.Ino != f.pos.Ino {
+			continue
+		}
+		p := filepath.Join(dir, e.Name())
+		i, err := statPath(p)
+		if err != nil || compressed(p) {
+			continue
+		}
+		if err := t.claimOne(ctx, in, &seen{info: i, path: p, real: p, fam: f.fam}); err != nil || f.seen != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package tailer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/crc32"
+	"io"
+)
+
+// crcsAt returns the CRC-32C of [base, end) of the file for each of ends, which
+// ascend, in one pass. A file that is too short is io.ErrUnexpectedEOF.
+func (t *Tailer) crcsAt(ctx context.Context, fd int, base int64, ends ...int64) ([]uint32, error) {
+	sums := make([]uint32, 0, len(ends))
+	at, sum := base, uint32(0)
+	for _, end := range ends {
+		for at < end {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			n, err := pread(fd, t.scratch[:min(int64(len(t.scratch)), end-at)], at)
+			if err != nil {
+				return nil, err
+			}
+			if n == 0 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			sum = crc32.Update(sum, castagnoli, t.scratch[:n])
+			at += int64(n)
+		}
+		sums = append(sums, sum)
+	}
+	return sums, nil
+}
+
+// samePrefix says whether the first n bytes of two files are the same.
+func (t *Tailer) samePrefix(ctx context.Context, a, b int, n int64) (bool, error) {
+	half := int64(len(t.scratch) / 2)
+	for at := int64(0); at < n; at += half {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		k := min(half, n-at)
+		x, y := t.scratch[:k], t.scratch[half:half+k]
+		if i, err := pread(a, x, at); err != nil || int64(i) < k {
+			return false, err
+		}
+		if i, err := pread(b, y, at); err != nil || int64(i) < k {
+			return false, err
+		}
+		if !bytes.Equal(x, y) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// holds says whether the open file has the bytes before p.Offset: first the
+// fingerprint and the anchor, and, if these are not proof enough (deep), all of
+// them by the prefix CRC.
+func (t *Tailer) holds(ctx context.Context, fd int, p *Position, deep bool) (bool, error) {
+	head, err := t.crcsAt(ctx, fd, 0, p.Head.Offset)
+	if err != nil || head[0] != p.Head.CRC {
+		return false, noEOF(err)
+	}
+	anchor := make([]byte, len(p.Anchor))
+	n, err := pread(fd, anchor, p.Offset-int64(len(anchor)))
+	if err != nil || !bytes.Equal(anchor[:n], p.Anchor) {
+		return false, err
+	}
+	if !deep {
+		return true, nil
+	}
+	sum, err := t.crcsAt(ctx, fd, p.Base, p.Offset)
+	if err != nil {
+		return false, noEOF(err)
+	}
+	return sum[0] == p.CRC, nil
+}
+
+// noEOF makes "too short" an answer instead of an error.
+func noEOF(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
+
+// startAt sets the checks of a position that starts at offset without having
+// read what is before.
+func (t *Tailer) startAt(ctx context.Context, fd int, p *Position, offset int64) error {
+	p.Offset, p.Base = offset, max(0, offset-baseSize)
+	p.Head.Offset = min(headSize, offset)
+	head, err := t.crcsAt(ctx, fd, 0, p.Head.Offset)
+	if err != nil {
+		return err
+	}
+	sum, err := t.crcsAt(ctx, fd, p.Base, offset)
+	if err != nil {
+		return err
+	}
+	p.Anchor = make([]byte, min(anchorSize, offset))
+	if _, err := pread(fd, p.Anchor, offset-int64(len(p.Anchor))); err != nil {
+		return err
+	}
+	p.Head.CRC, p.CRC = head[0], sum[0]
+	p.mark()
+	return nil
+}
+
+// lastLine returns the offset after the last newline before end, or end if the
+// line there is longer than limit.
+func (t *Tailer) lastLine(fd int, end int64, limit int) (int64, error) {
+	for size := min(quantum, limit); ; size = limit {
+		b := t.room(int(min(int64(size), end)))
+		n, err := pread(fd, b, end-int64(len(b)))
+		if err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(b[:n], '\n'); i >= 0 || end <= int64(len(b)) {
+			return end - int64(len(b)) + int64(i) + 1, nil
+		}
+		if size == limit {
+			return end, nil
+		}
+	}
+}

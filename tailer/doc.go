@@ -1,0 +1,108 @@
+// Package tailer follows files: it finds them, recognises them across
+// rotations and restarts, and hands on their complete lines, each once.
+//
+// # Words
+//
+// A file is one generation of a path: what was written between two rotations.
+// It has an id for good. Its home is the path it is written under; a family is
+// all that is written under one home: the file there and its earlier
+// generations, which have rotated names (a number or a date added). A
+// [Position] is all that is known of a file. It goes to the [Handler] together
+// with the bytes before it, and whoever starts a tailer gives back positions
+// that were made durable together with these bytes. Nothing else is kept.
+//
+// # One scan, one look, one turn
+//
+// A scan lists the directories of the patterns, finds the known files among
+// what is there by inode and content, decides what became of the others, and
+// follows what is new. It runs after every event that changes names, when a
+// look finds that a file is not what it was, when a decision is due, and on a
+// timer. A look compares size, time, fingerprint and anchor; the anchor is read
+// in one go with the data behind it. A turn reads at most one buffer of one
+// file; an event that a file was written to costs a look at that file.
+//
+// # Watching many files that are quiet
+//
+// The timer mostly brings a glance instead of a scan: it asks for the times of
+// all directories that the last scan went by, and for inode, size and time of
+// the names it looked at. Growth is read; anything else that is new means a
+// scan. A directory tells of names only if its time is older than the coarsest
+// tick of a file system. Whatever the last scan left open (something waited
+// for, unreadable, or nameless, a file that was moved or finished since) means
+// a scan as well. So a glance decides nothing, it only says that a scan would
+// decide what the last one did.
+//
+// With inotify a glance asks for at most 2,000 names, in turn, and a scan is
+// done every 60 scan intervals in any case. Without, a glance asks for all
+// names at every poll interval, and a scan is done every scan interval. On a
+// file system that other machines write to, inotify is silent: there growth of
+// a file that is closed is noticed after ScanInterval per 2,000 files.
+//
+// A file that was seen growing is held open until it has been still for
+// CloseInactive, so that it is read to its end even if it is renamed and
+// deleted; one that was only read, for 10 s.
+//
+// # What can happen to a file
+//
+// classify decides it from the facts that a scan gathers; TestClassify has a
+// case for each row of it. Each row is also driven on real files, and
+// TestHistories drives random mixtures of them, with crashes.
+//
+//	what happened                     facts                           verdict   test
+//	grew                              at home, same bytes             readOn    TestGrowth
+//	renamed, new file at home         elsewhere, same bytes           drain     TestRenamed
+//	moved out of sight                open, still linked              drain     TestRenamedOutOfSight
+//	renamed while down                elsewhere, same bytes           drain     TestRenamedWhileDown
+//	several rotations while down      unknown siblings, not older     followed  TestRenamedWhileDown
+//	truncated, shrunk or outgrown     bytes differ, a copy has them   takeCopy  TestTruncated
+//	truncated, same header            at home, a copy has more        waitFor,  TestHistories
+//	                                                                  takeCopy
+//	truncated, no copy                bytes differ, no copy           waitFor   TestTruncatedWithoutCopy
+//	the same, unchanged since         the same, for RotateWait        giveUp    TestTruncatedWithoutCopy
+//	the copy matches the patterns     a beginning of what is at home  held      TestTruncated
+//	a copy comes late                 (length, CRC) of a done file    skipped   TestLateCopyOfFinished
+//	inode used anew                   other birth, or bytes differ    as above  TestInodeReused
+//	replaced by a copy of itself      gone, home has its bytes        takeHome  TestReplacedByCopy
+//	deleted while open                open, not linked                drain     TestDeletedWhileOpen
+//	symbolic link retargeted          home is not wanted any more     drain     TestSymlink
+//	devices renumbered                same inode number and bytes     readOn    TestDeviceRenumbered
+//	unreadable                        bytes unsure                    waitFor   TestUnreadable
+//	never readable before rotations   bytes unsure                    waitFor   TestFirstUnreadable
+//	several rotations, unreadable     unknown sibling, born before    followed  TestMissedUnreadable
+//	                                  what is at home
+//	truncated, copy unreadable        bytes differ, a copy in doubt   waitFor   TestUnreadableCopy
+//	hard link                         inode is followed already       none      TestHardLink
+//	directory can't be listed         none                            none      TestUnlistableDirectory
+//	NULs of a truncation              new generation starts with them skipped   TestSkippedNULs
+//
+// drain means: read it to its end, keep following it while it grows, and when
+// it has been still for CloseInactive, hand on its last bytes even if they lack
+// a newline. giveUp means that bytes are counted as lost. While anything is
+// waited for, no younger generation of the family is read; only what can't be
+// read does not hold up the others. That needs no state of its own: the position
+// is still the old one, so a restart waits again. A wait ends when no sibling
+// that may be the copy has changed for RotateWait; others may grow for ever.
+//
+// # How bytes are recognised
+//
+//	fingerprint    CRC-32C of the first KiB                   every look at a changed file
+//	anchor         the last 64 bytes before the offset        every read
+//	prefix CRC     CRC-32C of everything before the offset    where names and inodes don't tell
+//	marks          about 32 earlier (offset, CRC) pairs       copies that are shorter than the offset
+//
+// # What can't be told
+//
+// Contents tell generations apart only where they differ. If the bytes read so
+// far are the same as in the next generation (a header, or a file of identical
+// lines), names, inodes and birth times decide; a file that is truncated and
+// grows past its offset with the same bytes between two looks, and leaves no
+// copy, can't be told from one that only grew. Done files of at most a KiB are
+// recognised in late copies only if these were made before the next generation
+// began: it is better to read a line twice than never. Files edited in place
+// are read anew. A generation that was never seen at home and can't be opened is
+// found later by its birth; where the file system has none, only if the patterns
+// want its rotated name.
+//
+// Deliberately absent: line parsing, encodings, compressed copies (names that
+// end in .gz, .zst, .bz2, .xz are ignored), and any storage of its own.
+package tailer

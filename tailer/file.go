@@ -1,0 +1,182 @@
+package tailer
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// file is one followed generation of a path.
+type file struct {
+	in   *input
+	fam  *family
+	pos  Position
+	fd   int // -1: closed
+	lru  *list.Element
+	name string // a name that leads to it, "" if none is known
+
+	seen   *seen // where the last scan found it
+	bytes  match // what that scan found there
+	copy   *seen // where its bytes are instead
+	pend   stay
+	size   int64 // at the last look
+	mtime  int64
+	active time.Time // when it last grew
+	waits  time.Time // since when it has not been known what happened to it
+
+	checked  bool // the inode has been found to hold the bytes before the offset
+	replaced bool // the inode holds other bytes now
+	grown    bool // it has been seen growing
+	rotated  bool // it is not at home: it will end
+	atEnd    bool // all of size has been read, but for a partial line
+	drained  bool // its end was reached since it was rotated, or can't be
+	waiting  bool // it is not known yet what happened to it
+	failed   bool // the last attempt to read it failed
+	queued   bool
+}
+
+// index makes a file found by its inode.
+func (t *Tailer) index(f *file) {
+	if f.pos.Ino != 0 {
+		f.in.byInode[t.key(&f.pos)] = f
+	}
+}
+
+func (t *Tailer) unindex(f *file) {
+	if k := t.key(&f.pos); f.in.byInode[k] == f {
+		delete(f.in.byInode, k)
+	}
+}
+
+// key is the inode of a position; device numbers of another boot mean nothing.
+func (t *Tailer) key(p *Position) inode {
+	if p.Boot != t.boot {
+		return inode{0, p.Ino, p.Born}
+	}
+	return p.inode()
+}
+
+func (p *Position) inode() inode { return inode{p.Dev, p.Ino, p.Born} }
+
+// fileAt finds the file that had an inode.
+func (in *input) fileAt(id inode) *file {
+	if f := in.byInode[id]; f != nil {
+		return f
+	}
+	return in.byInode[inode{0, id.ino, id.born}]
+}
+
+// identify takes the inode of o for f's.
+func (t *Tailer) identify(f *file, i *info) {
+	t.unindex(f)
+	f.pos.Boot, f.pos.Dev, f.pos.Ino, f.pos.Born = t.boot, i.id.dev, i.id.ino, i.born
+	t.index(f)
+}
+
+// setSize notes a look at the file.
+func (f *file) setSize(i *info) {
+	if !f.pos.Done {
+		f.in.lag.Add(max(0, i.size-f.pos.Offset) - max(0, f.size-f.pos.Offset))
+	}
+	f.atEnd = f.atEnd && f.size == i.size && f.mtime == i.mtime
+	f.size, f.mtime, f.pos.Size = i.size, i.mtime, i.size
+}
+
+func (t *Tailer) enqueue(f *file) {
+	if !f.queued && !f.pos.Done {
+		f.queued = true
+		t.queue = append(t.queue, f)
+	}
+}
+
+// openFile makes sure that f has a descriptor. It returns false if there is
+// none, because the file can't be read, or its name leads elsewhere by now.
+func (t *Tailer) openFile(f *file) bool {
+	if f.fd >= 0 {
+		t.open.list.MoveToFront(f.lru)
+		return true
+	}
+	if f.name == "" {
+		return false
+	}
+	fd, err := t.openFD(f.name)
+	if errors.Is(err, unix.ENOENT) {
+		t.asked = true
+		return false
+	}
+	if err != nil {
+		t.problem(f.in, f.name, err)
+		f.failed = true
+		return false
+	}
+	i, err := statFD(fd)
+	if err != nil || i.id != f.pos.inode() {
+		unix.Close(fd)
+		t.asked = true
+		return false
+	}
+	t.attach(f, fd)
+	return true
+}
+
+// attach gives f an open descriptor.
+func (t *Tailer) attach(f *file, fd int) {
+	f.fd = fd
+	f.lru = t.open.list.PushFront(f)
+	f.in.open.Add(1)
+	t.tended[f] = struct{}{}
+	t.open.evict(t, t.o.MaxOpenFiles)
+}
+
+func (t *Tailer) closeFile(f *file) {
+	if f.fd >= 0 {
+		unix.Close(f.fd)
+		f.fd = -1
+		t.open.list.Remove(f.lru)
+		f.in.open.Add(-1)
+	}
+	if !f.rotated || f.pos.Done {
+		delete(t.tended, f)
+	}
+}
+
+// lru holds the open files, the last used in front.
+type lru struct{ list list.List }
+
+// evict closes the files that were not used for longest, but none that could
+// not be opened again.
+func (l *lru) evict(t *Tailer, limit int) {
+	for e := l.list.Back(); e != l.list.Front() && l.list.Len() > limit; {
+		f := e.Value.(*file)
+		e = e.Prev()
+		if f.name == "" {
+			continue
+		}
+		if i, err := statPath(f.name); err == nil && i.id == f.pos.inode() {
+			t.closeFile(f)
+		}
+	}
+}
+
+func (t *Tailer) newID() uint64 {
+	t.next++
+	return t.next - 1
+}
+
+// hand gives a span to the handler, with the position p after it.
+func (t *Tailer) hand(ctx context.Context, in *input, s *Span, p *Position) (err error) {
+	s.Input, s.File, s.Path = in.index, p.File, p.Path
+	if t.encoded, err = p.AppendBinary(t.encoded[:0]); err != nil {
+		return err
+	}
+	s.Position = t.encoded
+	return t.h.Span(ctx, s)
+}
+
+// news hands on a changed position without bytes.
+func (t *Tailer) news(ctx context.Context, f *file) error {
+	return t.hand(ctx, f.in, &Span{From: f.pos.Offset, To: f.pos.Offset, Part: f.pos.Part}, &f.pos)
+}

@@ -1,0 +1,116 @@
+package tailer
+
+import (
+	"encoding/hex"
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// inode names a file within one boot. The birth time is part of it: numbers are
+// used again at once. Where the file system has none, contents must tell.
+type inode struct {
+	dev, ino uint64
+	born     int64
+}
+
+// info is what the file system says of a file.
+type info struct {
+	id    inode
+	born  int64 // Unix ns; 0: unknown
+	mtime int64 // Unix ns
+	size  int64
+	links uint32
+	mode  uint16
+}
+
+func (i *info) regular() bool { return i.mode&unix.S_IFMT == unix.S_IFREG }
+
+// kind names what is not a regular file.
+func (i *info) kind() string {
+	switch i.mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return "a directory"
+	case unix.S_IFIFO:
+		return "a named pipe"
+	case unix.S_IFSOCK:
+		return "a socket"
+	}
+	return "a device"
+}
+
+// statPath looks at what path leads to, symbolic links followed.
+func statPath(path string) (info, error) { return statx(unix.AT_FDCWD, path, 0) }
+
+func statFD(fd int) (info, error) { return statx(fd, "", unix.AT_EMPTY_PATH) }
+
+func statx(dir int, path string, flags int) (info, error) {
+	var s unix.Statx_t
+	err := again(func() error {
+		return unix.Statx(dir, path, flags, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &s)
+	})
+	if err != nil {
+		return info{}, err
+	}
+	i := info{
+		id:    inode{dev: unix.Mkdev(s.Dev_major, s.Dev_minor), ino: s.Ino},
+		mtime: s.Mtime.Sec*1e9 + int64(s.Mtime.Nsec),
+		size:  int64(s.Size),
+		links: s.Nlink,
+		mode:  s.Mode,
+	}
+	if s.Mask&unix.STATX_BTIME != 0 {
+		i.born = s.Btime.Sec*1e9 + int64(s.Btime.Nsec)
+		i.id.born = i.born
+	}
+	return i, nil
+}
+
+// openRead opens path for reading, without waiting for a writer should it have
+// become a named pipe.
+func openRead(path string) (fd int, err error) {
+	err = again(func() error {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return fd, err
+}
+
+// pread fills b from offset on; fewer bytes mean the end of the file.
+func pread(fd int, b []byte, offset int64) (n int, err error) {
+	for n < len(b) {
+		var k int
+		err = again(func() error {
+			k, err = unix.Pread(fd, b[n:], offset+int64(n))
+			return err
+		})
+		if err != nil || k == 0 {
+			return n, err
+		}
+		n += k
+	}
+	return n, nil
+}
+
+func again(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// bootID returns the kernel's id of this boot, zero where there is none.
+func bootID() (id [16]byte) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return id
+	}
+	raw, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(string(text)), "-", ""))
+	if err == nil {
+		copy(id[:], raw)
+	}
+	return id
+}

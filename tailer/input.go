@@ -1,0 +1,168 @@
+package tailer
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+func compare[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }
+
+// input is an Input at work.
+type input struct {
+	Input
+	index    int
+	families map[string]*family // by home path
+	byInode  map[inode]*file
+	names    map[string]*file // by the names that events have
+	done     []*file          // finished files, oldest first
+	stays    map[inode]stay   // siblings that may be copies, as the last scan saw them
+	staying  map[inode]stay   // the same for the scan that is under way
+	warned   map[string]bool
+	started  bool // the first scan is done: new files are read from their start
+
+	files, open, lag, read, rotations, truncations, lost, nuls atomic.Int64
+
+	mu       sync.Mutex
+	problems map[string]problem // by path
+}
+
+// problem is what the figures say of a file that can't be read.
+type problem struct {
+	FileError
+	noted uint64 // Tailer.phase when it was last met
+}
+
+// family is all that is written under one path: the file there now and its
+// earlier generations.
+type family struct {
+	home     string
+	live     []*file // by id: oldest first
+	done     []*file
+	seen     []*seen // what the last scan found: at home, then siblings, oldest first
+	restored bool    // it was followed before this start
+	pending  bool    // of some file it is not known yet what happened to it
+}
+
+// stay is how long something has looked the same.
+type stay struct {
+	sum     uint64
+	since   time.Time
+	settled bool // it holds nothing unread as long as it looks the same
+}
+
+func newInput(index int, in Input) *input {
+	return &input{
+		Input: in, index: index,
+		families: map[string]*family{}, byInode: map[inode]*file{}, names: map[string]*file{},
+		stays: map[inode]stay{}, staying: map[inode]stay{},
+		warned: map[string]bool{}, problems: map[string]problem{},
+	}
+}
+
+func (in *input) family(home string) *family {
+	f := in.families[home]
+	if f == nil {
+		f = &family{home: home}
+		in.families[home] = f
+	}
+	return f
+}
+
+// matches says whether the patterns want path.
+func (in *input) matches(path string) bool {
+	return matchAny(in.Include, path) && !matchAny(in.Exclude, path)
+}
+
+func matchAny(patterns []string, path string) bool {
+	for _, p := range patterns {
+		if doublestar.MatchUnvalidated(p, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// problem notes that path can't be read, which is tried again at the next scan;
+// it is logged when it is news.
+func (t *Tailer) problem(in *input, path string, err error) {
+	t.sight.open = true
+	e := FileError{Path: path, Problem: reason(err), Hint: hint(err)}
+	in.mu.Lock()
+	old, known := in.problems[path]
+	in.problems[path] = problem{e, t.phase}
+	in.mu.Unlock()
+	if !known || old.FileError != e {
+		t.log.Warn("can't read a file, will retry", "input", in.Name, "path", path, "error", e.Problem, "hint", e.Hint)
+	}
+}
+
+// solved takes back what problem noted.
+func (t *Tailer) solved(in *input, path string) {
+	in.mu.Lock()
+	_, known := in.problems[path]
+	delete(in.problems, path)
+	in.mu.Unlock()
+	if known {
+		t.log.Info("the file can be read again", "input", in.Name, "path", path)
+	}
+}
+
+// solveOld takes back what neither the scan that ends now met nor a turn
+// since the one before.
+func (t *Tailer) solveOld(in *input) {
+	var old []string
+	in.mu.Lock()
+	for path, p := range in.problems {
+		if p.noted+1 < t.phase {
+			old = append(old, path)
+		}
+	}
+	in.mu.Unlock()
+	for _, path := range old {
+		if _, err := os.Lstat(path); err == nil {
+			t.solved(in, path)
+			continue
+		}
+		in.mu.Lock()
+		delete(in.problems, path)
+		in.mu.Unlock()
+	}
+}
+
+func reason(err error) string {
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		return no.Error()
+	}
+	return err.Error()
+}
+
+func hint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the agent's user read the file and enter its directory, for example with setfacl, or add it to the file's group"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "raise LimitNOFILE of the service, or lower the number of open files"
+	case errors.Is(err, errWaiting):
+		return "let its rotated copy be completed, or move files that are no copies of it, but begin like it, elsewhere"
+	case errors.Is(err, syscall.ELOOP):
+		return "remove the loop of symbolic links"
+	}
+	return "check the file system the file is on"
+}
+
+// warnOnce logs a warning the first time it is given.
+func (t *Tailer) warnOnce(in *input, key, message string, args ...any) {
+	if !in.warned[key] {
+		in.warned[key] = true
+		t.log.Warn(message, append([]any{"input", in.Name}, args...)...)
+	}
+}

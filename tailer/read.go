@@ -1,0 +1,324 @@
+package tailer
+
+import (
+	"bytes"
+	"context"
+	"hash/crc32"
+)
+
+// frame returns how much of data, which starts at a line or part, is to be
+// handed on: whole lines, or, if no line ends in it, parts of exactly limit
+// bytes of a longer one. One byte is kept back: were a newline to follow, the
+// last part would end the line.
+func frame(data []byte, limit int) (n, parts int) {
+	if i := bytes.LastIndexByte(data, '\n'); i >= 0 {
+		return i + 1, 0
+	}
+	parts = max(0, len(data)-1) / limit
+	return parts * limit, parts
+}
+
+// round gives every file that may have grown a turn. It returns whether any had
+// something to read.
+func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
+	turns := t.queue
+	t.queue = nil
+	for i, f := range turns {
+		f.queued = false
+		if f.pos.Done || f.replaced {
+			continue
+		}
+		if f.gated() {
+			t.enqueue(f)
+			continue
+		}
+		more, err := t.turn(ctx, f)
+		if err != nil {
+			t.queue = append(t.queue, turns[i+1:]...)
+			return progress, err
+		}
+		progress = progress || more
+	}
+	return progress, nil
+}
+
+// gated says whether f has to wait for an older generation: until it is known
+// where that one's bytes are, and they have been read once to their end.
+func (f *file) gated() bool {
+	for _, g := range f.fam.live {
+		if g.waiting {
+			return true
+		}
+		if g == f {
+			return false
+		}
+		if g.rotated && !g.drained {
+			return true
+		}
+	}
+	return false
+}
+
+// turn reads at most a quantum of f. It returns true if that changed anything.
+func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
+	drained := f.drained
+	if !t.openFile(f) {
+		f.drained = true // others need not wait for what can't be read
+		return !drained && f.rotated, nil
+	}
+	i, err := statFD(f.fd)
+	if err != nil {
+		return t.unreadable(f, err)
+	}
+	if ok, err := t.intact(f, &i); err != nil || !ok {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if err != nil {
+			return t.unreadable(f, err)
+		}
+		t.replace(f)
+		return true, nil
+	}
+	if f.atEnd && i.size == f.size && i.mtime == f.mtime {
+		return false, nil
+	}
+	f.atEnd = false
+	if i.size != f.size {
+		f.active, f.grown = t.now(), true
+	}
+	f.setSize(&i)
+	if f.pos.Holed && f.pos.Offset == 0 {
+		if skipped, err := t.skipNULs(ctx, f); err != nil || !skipped {
+			f.drained = true
+			return !drained && f.rotated, err
+		}
+	}
+	data, end, err := t.block(f)
+	if err != nil {
+		return t.unreadable(f, err)
+	}
+	if f.failed {
+		f.failed = false
+		t.solved(f.in, f.name)
+	}
+	if data == nil {
+		t.replace(f)
+		return true, nil
+	}
+	if data, end, err = t.written(ctx, f, data, end); err != nil {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		return t.unreadable(f, err)
+	}
+	n, parts := frame(data, f.in.MaxLineSize)
+	// What is left may have parts that only a look of their own cuts off.
+	f.atEnd = end && len(data)-n <= f.in.MaxLineSize
+	if f.drained = f.atEnd; !f.atEnd {
+		t.enqueue(f)
+	}
+	if n == 0 {
+		return !drained && f.rotated, nil
+	}
+	return true, t.emit(ctx, f, data[:n], parts, false)
+}
+
+// unreadable notes a failed read; the next scan tries again.
+func (t *Tailer) unreadable(f *file, err error) (bool, error) {
+	t.problem(f.in, f.name, err)
+	t.closeFile(f)
+	f.failed, f.checked, f.drained = true, false, true
+	return false, nil
+}
+
+// intact says whether a file whose size or time has changed still has the
+// fingerprint of what was read. The anchor is compared with the data.
+func (t *Tailer) intact(f *file, i *info) (bool, error) {
+	if i.size < f.pos.Offset || i.size < f.size {
+		return false, nil
+	}
+	if f.checked && i.size == f.size && i.mtime == f.mtime {
+		return true, nil
+	}
+	h := f.pos.Head
+	n, err := pread(f.fd, t.scratch[:h.Offset], 0)
+	f.checked = err == nil
+	return int64(n) == h.Offset && crc32.Checksum(t.scratch[:n], castagnoli) == h.CRC, err
+}
+
+// block reads the anchor and what follows in one go, so that nothing can happen
+// between the comparison and the data. nil data means that the anchor differs;
+// end that the file has no more.
+func (t *Tailer) block(f *file) (data []byte, end bool, err error) {
+	data, end, err = t.blockOf(f, quantum)
+	// A line must fit with one byte more: only that shows that it is longer.
+	if long := f.in.MaxLineSize + 1; err == nil && data != nil && !end && long > quantum && bytes.IndexByte(data, '\n') < 0 {
+		return t.blockOf(f, long)
+	}
+	return data, end, err
+}
+
+func (t *Tailer) blockOf(f *file, size int) (data []byte, end bool, err error) {
+	a := len(f.pos.Anchor)
+	b := t.room(a + size)
+	n, err := pread(f.fd, b, f.pos.Offset-int64(a))
+	if err != nil {
+		return nil, false, err
+	}
+	if n < a || !bytes.Equal(b[:a], f.pos.Anchor) {
+		return nil, false, nil
+	}
+	return b[a:n], n < len(b), nil
+}
+
+// room returns the buffer for n bytes. It grows only for lines that need it.
+func (t *Tailer) room(n int) []byte {
+	if n > len(t.buf) {
+		t.buf = make([]byte, n)
+	}
+	return t.buf[:n]
+}
+
+// emit hands on data, the bytes at f's offset. last: the file ends with them.
+func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last bool) error {
+	p := &f.pos
+	s := Span{From: p.Offset, Data: data, Part: p.Part, Cut: parts > 0}
+	p.advance(data)
+	s.To = p.Offset
+	p.Part = 0
+	if parts > 0 {
+		p.Part = s.Part + parts
+	}
+	n := int64(len(data))
+	f.in.lag.Add(max(0, f.size-p.Offset) - max(0, f.size-s.From))
+	f.size = max(f.size, p.Offset)
+	f.in.read.Add(n)
+	if n > 0 {
+		f.active = t.now()
+	}
+	p.Done = last
+	return t.hand(ctx, f.in, &s, p)
+}
+
+// written takes NULs off the end of a line without newline if nothing else
+// follows in the file: they are space that a writer has allocated ahead.
+func (t *Tailer) written(ctx context.Context, f *file, data []byte, end bool) ([]byte, bool, error) {
+	if len(data) == 0 || data[len(data)-1] != 0 || bytes.IndexByte(data, '\n') >= 0 {
+		return data, end, nil
+	}
+	for at := f.pos.Offset + int64(len(data)); !end; {
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
+		n, err := pread(f.fd, t.scratch, at)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(bytes.TrimLeft(t.scratch[:n], "\x00")) > 0 {
+			return data, false, nil
+		}
+		at, end = at+int64(n), n < len(t.scratch)
+	}
+	data = bytes.TrimRight(data, "\x00")
+	size := f.pos.Offset + int64(len(data))
+	f.in.lag.Add(size - f.size)
+	f.size, f.pos.Size = size, size
+	return data, true, nil
+}
+
+// skipNULs moves over the NULs that a truncation under a writer without
+// O_APPEND left at the start of the file. As long as nothing else follows, it
+// returns false.
+func (t *Tailer) skipNULs(ctx context.Context, f *file) (bool, error) {
+	p := f.pos
+	for p.Offset < f.size {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		n, err := pread(f.fd, t.buf, p.Offset)
+		if err != nil || n == 0 {
+			_, err = t.unreadable(f, err)
+			return false, err
+		}
+		rest := bytes.TrimLeft(t.buf[:n], "\x00")
+		p.advance(t.buf[:n-len(rest)])
+		if len(rest) > 0 {
+			p.Holed = false
+			f.in.nuls.Add(p.Offset)
+			f.in.lag.Add(-p.Offset)
+			f.pos = p
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// end finishes a rotated file that no one writes to any more: its last line
+// may lack the newline. If there is more than that, it is read first.
+func (t *Tailer) end(ctx context.Context, f *file) error {
+	if f.gated() || !t.openFile(f) {
+		return nil
+	}
+	data, end, err := t.block(f)
+	if err == nil {
+		data, end, err = t.written(ctx, f, data, end)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		_, err = t.unreadable(f, err)
+		return err
+	}
+	if data == nil || !end {
+		t.enqueue(f)
+		return nil
+	}
+	if n, _ := frame(data, f.in.MaxLineSize); n > 0 {
+		t.enqueue(f)
+		return nil
+	}
+	i, err := statFD(f.fd)
+	if err != nil {
+		_, err = t.unreadable(f, err)
+		return err
+	}
+	f.setSize(&i)
+	if i.links == 0 {
+		t.unindex(f)
+		f.pos.Ino = 0
+	}
+	return t.finish(ctx, f, data, false)
+}
+
+// finish hands on the last bytes of f and the news that it is done. lost: more
+// bytes than these are known to be gone, or may be.
+func (t *Tailer) finish(ctx context.Context, f *file, data []byte, lost bool) error {
+	gone := max(0, f.size-f.pos.Offset)
+	if lost && gone > 0 {
+		f.in.lost.Add(gone)
+		t.log.Warn("bytes were destroyed before they could be read", "input", f.in.Name, "path", f.pos.Path, "offset", f.pos.Offset, "bytes", gone)
+	}
+	if lost && f.replaced {
+		t.unindex(f)
+		f.pos.Ino = 0
+	}
+	f.pos.Lost = lost
+	t.sight.open = true
+	if lost {
+		f.in.lag.Add(-gone)
+		// Should it turn up again, then as one that has grown.
+		f.size, f.pos.Size = f.pos.Offset, f.pos.Offset
+	}
+	if err := t.emit(ctx, f, data, 0, true); err != nil {
+		return err
+	}
+	f.in.files.Add(-1)
+	f.in.lag.Add(-max(0, f.size-f.pos.Offset))
+	f.fam.live = without(f.fam.live, f)
+	f.fam.done = append(f.fam.done, f)
+	f.in.done = append(f.in.done, f)
+	t.closeFile(f)
+	return nil
+}

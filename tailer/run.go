@@ -1,0 +1,183 @@
+package tailer
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Run follows files until ctx ends (nil), the handler fails, or, with Once,
+// all is read. It is called once.
+func (t *Tailer) Run(ctx context.Context) error {
+	t.start()
+	defer t.stop()
+	for {
+		if err := t.step(ctx); err != nil || ctx.Err() != nil {
+			if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+				return nil
+			}
+			return err
+		}
+		if t.o.Once && t.wakeAt.IsZero() && !t.asked {
+			return t.flushPartial(ctx)
+		}
+		t.wait(ctx)
+	}
+}
+
+func (t *Tailer) start() {
+	if !t.o.Poll && !t.o.Once {
+		t.watch = newWatcher(t.log)
+	}
+}
+
+func (t *Tailer) stop() {
+	t.watch.close()
+	for t.open.list.Len() > 0 {
+		t.closeFile(t.open.list.Front().Value.(*file))
+	}
+}
+
+// step does all that can be done now: it scans if that is due, reads until
+// there is nothing more to read, and says so.
+func (t *Tailer) step(ctx context.Context) error {
+	for ctx.Err() == nil {
+		t.takeEvents()
+		now := t.now()
+		switch due := t.scanDue(); {
+		case !now.Before(due):
+			if err := t.rescan(ctx); err != nil {
+				return err
+			}
+			if err := t.tend(ctx); err != nil {
+				return err
+			}
+		case !now.Before(t.polled.Add(t.o.PollInterval)):
+			if err := t.tend(ctx); err != nil {
+				return err
+			}
+		}
+		progress, err := t.round(ctx)
+		if err != nil {
+			return err
+		}
+		if !progress && t.now().Before(t.scanDue()) {
+			return t.h.Idle(ctx)
+		}
+	}
+	return ctx.Err()
+}
+
+// scanDue is when the next scan has to be.
+func (t *Tailer) scanDue() time.Time {
+	if t.scanned.IsZero() {
+		return t.scanned
+	}
+	interval := t.o.ScanInterval
+	if !t.watch.working() {
+		interval = min(interval, t.o.PollInterval)
+	}
+	due := earliest(t.scanned.Add(interval), t.wakeAt)
+	if t.asked {
+		due = t.scanned
+	}
+	if due.Before(t.scanAt) {
+		due = t.scanAt
+	}
+	return due
+}
+
+// earliest returns the earlier of two times, of which zero is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// closeRead is for how long a file is held open that has been read to its end
+// and was not seen growing.
+const closeRead = 10 * time.Second
+
+// tend looks at all open files, in case an event was missed, and ends or closes
+// those that have been still for long.
+func (t *Tailer) tend(ctx context.Context) error {
+	t.polled = t.now()
+	for _, f := range slices.SortedFunc(maps.Keys(t.tended), byID) {
+		switch {
+		case !t.still(f):
+			t.enqueue(f)
+		case !f.rotated:
+			t.closeFile(f)
+		default:
+			if err := t.end(ctx, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// still says whether f has not grown for long. While that was never seen, a
+// look at all of it is enough: of many files most are not written to at all.
+func (t *Tailer) still(f *file) bool {
+	long := t.o.CloseInactive
+	if f.atEnd && !f.grown && !f.rotated {
+		long = min(long, closeRead)
+	}
+	return !f.waiting && t.polled.Sub(f.active) >= long
+}
+
+// flushPartial hands on the last lines that have no newline, if that is wanted.
+func (t *Tailer) flushPartial(ctx context.Context) error {
+	if !t.o.FlushPartial {
+		return nil
+	}
+	for _, in := range t.inputs {
+		for _, fam := range in.families {
+			for _, f := range fam.live {
+				if !t.openFile(f) {
+					continue
+				}
+				data, end, err := t.block(f)
+				if err == nil {
+					data, end, err = t.written(ctx, f, data, end)
+				}
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if err != nil || len(data) == 0 || !end {
+					continue
+				}
+				if n, _ := frame(data, in.MaxLineSize); n > 0 {
+					continue
+				}
+				if err := t.emit(ctx, f, data, 0, false); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return t.h.Idle(ctx)
+}
+
+// wait sleeps until something happens or is due.
+func (t *Tailer) wait(ctx context.Context) {
+	due := t.scanDue()
+	if len(t.tended) > 0 {
+		due = earliest(due, t.polled.Add(t.o.PollInterval))
+	}
+	timer := time.NewTimer(max(0, due.Sub(t.now())))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case e, ok := <-t.watch.events():
+		t.event(e, ok)
+	case err := <-t.watch.errors():
+		t.watch.failed(err)
+		t.asked = true
+	}
+}

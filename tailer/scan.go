@@ -1,0 +1,278 @@
+package tailer
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// seen is one name that a scan found.
+type seen struct {
+	info
+	path    string // as the patterns match it
+	real    string // where symbolic links lead from there
+	matched bool   // the patterns want it; else it is a sibling of what they want
+	home    bool   // it is the path its family is written under
+	doubt   bool   // it may be the copy of a followed file, but could not be read
+	fam     *family
+	owner   *file // followed file with this inode and content
+}
+
+// scan looks at everything once: what is there, which of it is known, and what
+// became of the rest.
+func (t *Tailer) scan(ctx context.Context) error {
+	begin := t.now()
+	t.phase++
+	t.asked, t.wakeAt, t.sight = false, time.Time{}, sight{dirs: map[string]stamp{}}
+	dirs := map[string]bool{}
+	for _, in := range t.inputs {
+		if err := t.scanInput(ctx, in, dirs); err != nil {
+			return err
+		}
+	}
+	if t.watch.set(dirs) {
+		t.asked = true
+	}
+	t.remember()
+	t.phase++
+	t.scanned = t.now()
+	t.verified = t.scanned
+	// Scans that events ask for get a tenth of the time at most.
+	t.scanAt = t.scanned.Add(10 * t.scanned.Sub(begin))
+	if t.asked { // names may have changed meanwhile
+		t.scanAt = t.scanAt.Add(50 * time.Millisecond)
+	}
+	select {
+	case <-t.ready:
+	default:
+		close(t.ready)
+	}
+	return nil
+}
+
+func (t *Tailer) scanInput(ctx context.Context, in *input, dirs map[string]bool) error {
+	l := t.list(in)
+	if len(l.matched) == 0 {
+		t.warnOnce(in, "nothing", "nothing matches yet; files that appear later are followed", "include", in.Include)
+	}
+	t.gather(in, l)
+	for dir := range l.dirs {
+		dirs[dir] = true
+	}
+	homes := slices.Sorted(maps.Keys(in.families))
+	if err := t.claim(ctx, in, homes, l); err != nil {
+		return err
+	}
+	for _, home := range homes {
+		fam := in.families[home]
+		if l.failed[filepath.Dir(home)] {
+			continue // what can't be listed is not gone
+		}
+		if err := t.resolve(ctx, in, fam); err != nil {
+			return err
+		}
+		if len(fam.live)+len(fam.done)+len(fam.seen) == 0 {
+			delete(in.families, home)
+		}
+	}
+	return t.finishScan(ctx, in)
+}
+
+// listing is what the patterns of an input lead to.
+type listing struct {
+	matched map[string]fs.FileMode // paths, and the type of the directory entry
+	dirs    map[string][]fs.DirEntry
+	failed  map[string]bool // directories that could not be read
+}
+
+// list walks the patterns. Each directory is read once, and all names in it are
+// kept: the siblings are among them.
+func (t *Tailer) list(in *input) *listing {
+	l := &listing{matched: map[string]fs.FileMode{}, dirs: map[string][]fs.DirEntry{}, failed: map[string]bool{}}
+	for _, pattern := range in.Include {
+		base, rest := doublestar.SplitPattern(filepath.Clean(pattern))
+		fsys := &listFS{t: t, in: in, l: l, base: base}
+		_, _ = fsys.readDir(base) // it keeps its errors
+		visit := func(p string, d fs.DirEntry) error {
+			p = path.Join(base, p)
+			if !matchAny(in.Exclude, p) {
+				l.matched[p] |= d.Type()
+			}
+			return nil
+		}
+		// Its own errors are those of reading directories, which listFS keeps.
+		_ = doublestar.GlobWalk(fsys, rest, visit, doublestar.WithNoFollow())
+	}
+	return l
+}
+
+// listFS reads directories for a walk and keeps what it read.
+type listFS struct {
+	t    *Tailer
+	in   *input
+	l    *listing
+	base string
+}
+
+func (f *listFS) Open(name string) (fs.File, error) { return os.Open(path.Join(f.base, name)) }
+func (f *listFS) Stat(name string) (fs.FileInfo, error) {
+	p := path.Join(f.base, name)
+	if p == f.base {
+		return os.Stat(p) // where patterns start may be a link
+	}
+	i, err := os.Lstat(p)
+	if err != nil || !i.IsDir() {
+		f.t.sight.enter(f.t, path.Dir(p)) // it is not read otherwise
+	}
+	return i, err
+}
+func (f *listFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	return f.readDir(path.Join(f.base, name))
+}
+
+func (f *listFS) readDir(dir string) ([]fs.DirEntry, error) {
+	if entries, ok := f.l.dirs[dir]; ok {
+		return entries, nil
+	}
+	f.t.sight.enter(f.t, dir)
+	entries, err := os.ReadDir(dir)
+	switch {
+	case err == nil:
+		f.l.dirs[dir] = entries
+		f.t.solved(f.in, dir)
+	case !errors.Is(err, fs.ErrNotExist):
+		f.l.failed[dir] = true
+		f.t.problem(f.in, dir, err)
+	}
+	return entries, err
+}
+
+// gather looks at every name that matters: what the patterns want, the paths
+// of followed files, and their siblings with rotated names.
+func (t *Tailer) gather(in *input, l *listing) {
+	for _, fam := range in.families {
+		fam.seen = fam.seen[:0]
+	}
+	known := map[string]bool{}
+	for p, mode := range l.matched {
+		if o := t.look(in, p, mode); o != nil {
+			known[o.real] = true
+			o.fam = in.family(homeOf(o.real))
+			o.fam.seen = append(o.fam.seen, o)
+		} else if mode&fs.ModeSymlink != 0 {
+			t.sight.open = true // where it leads, no directory tells
+		}
+	}
+	fsys := &listFS{t: t, in: in, l: l}
+	for _, fam := range in.families {
+		_, _ = fsys.readDir(filepath.Dir(fam.home))
+	}
+	for dir, entries := range l.dirs {
+		for _, e := range entries {
+			p := filepath.Join(dir, e.Name())
+			if known[p] {
+				continue
+			}
+			fam := in.families[homeOf(p)]
+			// Compressed copies would be found here too.
+			if fam == nil || len(fam.live)+len(fam.done) == 0 || compressed(p) {
+				continue
+			}
+			if i, err := statPath(p); err == nil && i.regular() {
+				fam.seen = append(fam.seen, &seen{info: i, path: p, real: p, fam: fam})
+			}
+		}
+	}
+	for _, fam := range in.families {
+		for _, o := range fam.seen {
+			o.home = o.real == fam.home
+		}
+		slices.SortFunc(fam.seen, byAge)
+	}
+}
+
+// byAge puts the file at home first, then its siblings, oldest first.
+func byAge(a, b *seen) int {
+	if a.home != b.home {
+		if a.home {
+			return -1
+		}
+		return 1
+	}
+	m, n := rotationNumber(a.real), rotationNumber(b.real)
+	switch {
+	case m >= 0 && n >= 0 && m != n:
+		return compare(n, m) // .2 is older than .1
+	case m < 0 && n < 0 && len(a.real) == len(b.real):
+		return compare(a.real, b.real) // dates
+	case a.mtime != b.mtime:
+		return compare(a.mtime, b.mtime)
+	}
+	return compare(a.real, b.real)
+}
+
+// look examines a path that the patterns want; nil means there is nothing to follow.
+func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
+	i, err := statPath(p)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		t.problem(in, p, err)
+		return nil
+	case !i.regular():
+		t.warnOnce(in, i.kind(), "ignored what is not a regular file: exclude it to be rid of this warning", "path", p, "kind", i.kind())
+		return nil
+	case compressed(p):
+		t.warnOnce(in, "compressed", "ignored a compressed file: exclude it to be rid of this warning", "path", p)
+		return nil
+	}
+	o := &seen{info: i, path: p, real: p, matched: true}
+	if mode&fs.ModeSymlink != 0 {
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			o.real = real
+		}
+	}
+	return o
+}
+
+// finishScan ends the first scan durably and lets go of what is not needed.
+func (t *Tailer) finishScan(ctx context.Context, in *input) error {
+	in.stays, in.staying = in.staying, map[inode]stay{}
+	t.solveOld(in)
+	if !in.started {
+		in.started = true
+		p := Position{File: t.newID(), Input: in.Name}
+		if err := t.hand(ctx, in, &Span{}, &p); err != nil {
+			return err
+		}
+	}
+	return t.forget(ctx, in)
+}
+
+// forget lets the oldest finished files go when there are too many; those that
+// still exist are kept, for they would be new files else.
+func (t *Tailer) forget(ctx context.Context, in *input) error {
+	for i := 0; len(in.done) > t.maxDone && i < len(in.done); {
+		f := in.done[i]
+		if f.seen != nil {
+			i++
+			continue
+		}
+		if err := t.h.Forget(ctx, f.pos.File); err != nil {
+			return err
+		}
+		in.done = slices.Delete(in.done, i, i+1)
+		f.fam.done = slices.DeleteFunc(f.fam.done, func(d *file) bool { return d == f })
+		t.unindex(f)
+	}
+	return nil
+}

@@ -1,0 +1,251 @@
+package tailer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Span is a run of one file's bytes, cut at record borders, and the position
+// after it. All of it is valid only during the call it is handed to.
+type Span struct {
+	Input int    // index into Options.Inputs
+	File  uint64 // id of the file
+	Path  string // path it was found under
+
+	From, To int64 // bytes [From, To) of the file
+	// Data is those bytes: whole lines, each with its newline, except that the
+	// first may continue a line that earlier spans cut (Part > 0), the last may
+	// be cut (Cut), and the last of a rotated or deleted file may have no
+	// newline. Empty: only the position is news.
+	Data []byte
+	Part int // number of the part that Data starts with; 0: a line's start
+	// Cut: Data ends within a line, at a part border: parts start at multiples
+	// of MaxLineSize from the line's start. The line goes on with a byte that
+	// is not its newline.
+	Cut bool
+
+	Position []byte // encoded Position after the span
+}
+
+// Handler takes what a tailer reads. Its methods are called by one goroutine,
+// in read order, and block while there is no room. An error ends Run.
+type Handler interface {
+	// Span takes lines and the position after them, or (no Data) the position
+	// of a file that is new, moved to another inode or path, or finished. A
+	// file is followed from its first span on, which has no Data.
+	Span(ctx context.Context, s *Span) error
+	// Forget says that a file's position is not needed any more.
+	Forget(ctx context.Context, file uint64) error
+	// Idle says that there is nothing more to read for now.
+	Idle(ctx context.Context) error
+}
+
+// Input is what to follow.
+type Input struct {
+	Name        string
+	Include     []string // absolute doublestar patterns
+	Exclude     []string
+	StartAtEnd  bool // files that exist at the first start are followed from their end
+	MaxLineSize int  // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
+}
+
+// Options configure a tailer.
+type Options struct {
+	Inputs        []Input
+	Positions     [][]byte      // durable positions, as Span.Position had them
+	NextFile      uint64        // first free file id
+	ScanInterval  time.Duration // whether names have changed, in case an event was missed; 0 means 10 s
+	PollInterval  time.Duration // look at open files when there are no events, at all files without inotify; 0 means 1 s
+	RotateWait    time.Duration // how long candidates must be unchanged before loss is declared; 0 means 5 s
+	CloseInactive time.Duration // 0 means 1 min
+	MaxOpenFiles  int           // 0 means 512; exceeded only by files that no name leads to
+	Once          bool          // Run returns nil once everything that is there has been read
+	FlushPartial  bool          // with Once: the last line without newline is handed on too
+	Poll          bool          // do without inotify
+	Logger        *slog.Logger  // nil: nothing is logged
+}
+
+// Tailer follows the files of all inputs. Run owns all of it but the figures.
+type Tailer struct {
+	o       Options
+	h       Handler
+	log     *slog.Logger
+	inputs  []*input
+	boot    [16]byte
+	next    uint64 // next file id
+	buf     []byte // one turn's bytes: anchor, then data
+	scratch []byte // for comparing contents
+	encoded []byte // the position of the span being handed on
+	ready   chan struct{}
+	watch   *watcher
+	queue   []*file // files that may have something to read
+	tended  map[*file]struct{}
+	open    lru
+	sight   sight
+
+	maxDone  int // finished files that an input remembers
+	now      func() time.Time
+	openFD   func(path string) (int, error)
+	asked    bool      // something happened that needs a scan
+	scanAt   time.Time // an asked-for scan is not done before
+	scanned  time.Time // end of the last scan or glance
+	verified time.Time // end of the last scan
+	polled   time.Time
+	phase    uint64    // odd during a scan, even between two
+	wakeAt   time.Time // a decision is pending until then; zero: none
+}
+
+// quantum is how much is read of one file in a turn, unless MaxLineSize needs more.
+const quantum = 512 << 10
+
+// New checks the positions and returns a tailer; nothing is opened yet.
+// Positions of inputs that are not configured, or of paths that no pattern
+// matches any more, are left alone.
+func New(o Options, h Handler) (*Tailer, error) {
+	o.ScanInterval = cmpOr(o.ScanInterval, 10*time.Second)
+	o.PollInterval = cmpOr(o.PollInterval, time.Second)
+	o.RotateWait = cmpOr(o.RotateWait, 5*time.Second)
+	o.CloseInactive = cmpOr(o.CloseInactive, time.Minute)
+	o.MaxOpenFiles = cmpOr(o.MaxOpenFiles, 512)
+	t := &Tailer{
+		o: o, h: h, log: o.Logger, boot: bootID(), next: max(o.NextFile, 1),
+		scratch: make([]byte, 256<<10), ready: make(chan struct{}),
+		tended: map[*file]struct{}{}, sight: sight{dirs: map[string]stamp{}}, maxDone: 100_000, now: time.Now, openFD: openRead,
+	}
+	if t.log == nil {
+		t.log = slog.New(slog.DiscardHandler)
+	}
+	for i, in := range o.Inputs {
+		in.MaxLineSize = cmpOr(in.MaxLineSize, 1<<20)
+		if err := validate(&in); err != nil {
+			return nil, err
+		}
+		t.inputs = append(t.inputs, newInput(i, in))
+	}
+	t.buf = make([]byte, anchorSize+quantum)
+	t.o.Positions = nil // they are as large as what becomes of them
+	return t, t.load(o.Positions)
+}
+
+func cmpOr[T int | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
+
+func validate(in *Input) error {
+	for _, p := range slices.Concat(in.Include, in.Exclude) {
+		if !doublestar.ValidatePattern(p) {
+			return fmt.Errorf("input %s: pattern %q is malformed: check its brackets and braces", in.Name, p)
+		}
+		if !filepath.IsAbs(p) {
+			return fmt.Errorf("input %s: pattern %q is relative: start it with /", in.Name, p)
+		}
+	}
+	return nil
+}
+
+// load makes files of the positions, oldest first.
+func (t *Tailer) load(positions [][]byte) error {
+	byName := map[string]*input{}
+	for _, in := range t.inputs {
+		byName[in.Name] = in
+	}
+	all := make([]Position, len(positions))
+	for i, b := range positions {
+		if err := all[i].UnmarshalBinary(b); err != nil {
+			return fmt.Errorf("position %d of %d: %w", i+1, len(positions), err)
+		}
+		t.next = max(t.next, all[i].File+1)
+	}
+	slices.SortFunc(all, func(a, b Position) int { return compare(a.File, b.File) })
+	for i := range all {
+		p := all[i]
+		in := byName[p.Input]
+		switch {
+		case i > 0 && p.File == all[i-1].File:
+			return errors.New("two positions of file " + fmt.Sprint(p.File) + ": restore the positions")
+		case in == nil:
+		case p.Path == "":
+			in.started = true
+		case p.Done || in.matches(p.Path) || in.matches(homeOf(p.Path)):
+			t.restore(in, p)
+		}
+	}
+	for _, in := range t.inputs {
+		in.started = in.started || !in.StartAtEnd
+	}
+	return nil
+}
+
+func (t *Tailer) restore(in *input, p Position) {
+	p.Input = in.Name // one copy in memory is enough
+	f := &file{in: in, pos: p, fd: -1, size: p.Size, active: t.now()}
+	f.name = cmp.Or(p.Real, p.Path)
+	f.fam = in.family(homeOf(f.name))
+	f.fam.restored = true
+	if p.Done {
+		f.fam.done = append(f.fam.done, f)
+		in.done = append(in.done, f)
+	} else {
+		f.fam.live = append(f.fam.live, f)
+		in.files.Add(1)
+		in.lag.Add(max(0, f.size-p.Offset))
+	}
+	t.index(f)
+}
+
+// Ready is closed once the first scan is done and its files are followed.
+func (t *Tailer) Ready() <-chan struct{} { return t.ready }
+
+// InputStats are the figures of one input.
+type InputStats struct {
+	Name                   string
+	Files                  int   // followed
+	Open                   int   // with an open descriptor
+	Lag                    int64 // bytes in files and not yet read
+	BytesRead              int64
+	Rotations, Truncations int64
+	LostBytes              int64       // bytes known to have been destroyed unread
+	SkippedNULs            int64       // bytes of holes that truncations left
+	Errors                 []FileError // files that can't be read now
+}
+
+// FileError is a file that can't be read, and what to do about it.
+type FileError struct {
+	Path, Problem, Hint string
+}
+
+// Stats returns the figures of all inputs. It may be called by any goroutine.
+func (t *Tailer) Stats() []InputStats {
+	all := make([]InputStats, len(t.inputs))
+	for i, in := range t.inputs {
+		all[i] = in.snapshot(&in.mu)
+	}
+	return all
+}
+
+func (in *input) snapshot(mu *sync.Mutex) InputStats {
+	mu.Lock()
+	defer mu.Unlock()
+	var problems []FileError
+	for _, path := range slices.Sorted(maps.Keys(in.problems)) {
+		problems = append(problems, in.problems[path].FileError)
+	}
+	return InputStats{
+		Name: in.Name, Files: int(in.files.Load()), Open: int(in.open.Load()), Lag: in.lag.Load(),
+		BytesRead: in.read.Load(), Rotations: in.rotations.Load(), Truncations: in.truncations.Load(),
+		LostBytes: in.lost.Load(), SkippedNULs: in.nuls.Load(), Errors: problems,
+	}
+}
