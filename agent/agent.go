@@ -1,0 +1,181 @@
+// Package agent is the life of the agent: it opens the spool, starts the
+// tailer, the intake, the roller and the shipper in the order that data flows
+// and stops them in the same order, and answers questions on a socket.
+//
+//	files → tailer → intake → spool → roller → shipper → sink
+//
+// Only Run starts long-lived goroutines. All of them live within a session:
+// from one opening of the spool to its closing. When a commit fails, nobody
+// can know what is on disk; the session ends, the next one takes everything
+// from disk again.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/agent/sink"
+	"github.com/spoolship/spoolship/spool"
+	"github.com/spoolship/spoolship/tailer"
+)
+
+// Options are what an agent is made of.
+type Options struct {
+	Config  *config.Config
+	Sink    sink.Sink
+	Logger  *slog.Logger // nil means discard
+	Version string       // shown in status
+
+	Once         bool // ship what is there, then return
+	FlushPartial bool // with Once: last lines without newline too
+
+	// Hook is called with the name of each durable step; an error is treated
+	// as the step's failure. Tests crash the process there.
+	Hook func(step string) error
+	// Ready, if set, is called when the spool is open and files are followed.
+	Ready func()
+}
+
+// Agent runs the pipeline.
+type Agent struct {
+	o        Options
+	plans    []plan
+	counters []inputCounters
+	uploads  uploadLog
+	health   *health
+	started  time.Time
+	ready    sync.Once
+	current  atomic.Pointer[session] // nil while no spool is open
+
+	mu   sync.Mutex
+	past []tailer.InputStats // sums of the sessions that are over
+}
+
+// New checks what the configuration alone can't: the key templates.
+func New(o Options) (*Agent, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Hook == nil {
+		o.Hook = func(string) error { return nil }
+	}
+	a := &Agent{o: o, health: newHealth(o.Logger), started: time.Now()}
+	problems := CheckKeys(o.Config)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	for i := range o.Config.Inputs {
+		p, err := newPlan(o.Config, &o.Config.Inputs[i])
+		if err != nil {
+			return nil, fmt.Errorf("input %s: %w", o.Config.Inputs[i].Name, err)
+		}
+		a.plans = append(a.plans, p)
+	}
+	a.counters = make([]inputCounters, len(a.plans))
+	a.past = make([]tailer.InputStats, len(a.plans))
+	return a, nil
+}
+
+// newPlan turns the configuration of one input into what the intake needs.
+func newPlan(c *config.Config, in *config.Input) (plan, error) {
+	codec, err := chunk.ParseCodec(in.Chunk.Compression)
+	if err != nil {
+		return plan{}, err
+	}
+	key, err := chunk.ParseTemplate(in.Key)
+	if err != nil {
+		return plan{}, err
+	}
+	format := chunk.JSON
+	if in.Format == "text" {
+		format = chunk.Text
+	}
+	return plan{
+		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), maxLine: int(in.MaxLineSize),
+		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
+		enc: chunk.NewEncoder(chunk.EncoderOptions{
+			Format: format, Validate: in.Validate == "full", Fields: in.Fields,
+			Host: c.Agent.Host, MaxLineSize: int(in.MaxLineSize),
+		}),
+	}, nil
+}
+
+// ExampleKey is the object key, prefix included, that a chunk of the input
+// sealed now would get, with placeholders for what only a chunk has.
+func ExampleKey(c *config.Config, in *config.Input) (string, error) {
+	p, err := newPlan(c, in)
+	if err != nil {
+		return "", err
+	}
+	p.vars.Time = time.Now()
+	return p.key.Expand(c.S3.Prefix, p.vars)
+}
+
+// CheckKeys returns the problems of all key templates, for each at its place
+// in the file.
+func CheckKeys(c *config.Config) config.Problems {
+	var problems config.Problems
+	seen := make(map[string]bool)
+	for i := range c.Inputs {
+		in := &c.Inputs[i]
+		if _, err := ExampleKey(c, in); err != nil && !seen[in.Key] {
+			seen[in.Key] = true
+			where := "s3.key"
+			if in.Key != c.S3.Key {
+				where = fmt.Sprintf("input[%d].key", i)
+			}
+			file, line := c.Where(where)
+			problems = append(problems, config.Problem{File: file, Line: line, Key: where, What: err.Error(), Got: fmt.Sprintf("%q", in.Key)})
+		}
+	}
+	return problems
+}
+
+// Backoff between sessions while the spool can't be written.
+const (
+	reopenMin = 100 * time.Millisecond
+	reopenMax = 10 * time.Second
+)
+
+// Run works until ctx ends (nil), everything is shipped (Once), or something
+// fails for good. It returns within [agent] shutdown_timeout of ctx's end.
+func (a *Agent) Run(ctx context.Context) error {
+	stopServing := func() {}
+	defer func() { stopServing() }()
+	serve := sync.OnceFunc(func() { stopServing = a.serve() })
+	suspect := false
+	for wait := reopenMin; ; wait = min(2*wait, reopenMax) {
+		began := time.Now()
+		opened, err := a.session(ctx, suspect, serve)
+		unknown := errors.Is(err, spool.ErrOutcomeUnknown)
+		suspect = unknown || suspect && !opened
+		if !unknown && (opened || !waitable(err, suspect)) || ctx.Err() != nil {
+			return err
+		}
+		a.health.fail(causeSpool, "", err, "check the disk and its free space; the spool is opened again until it can be written")
+		if time.Since(began) > reopenMax {
+			wait = reopenMin
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			if a.o.Once {
+				return ErrIncomplete
+			}
+			return nil
+		}
+	}
+}
+
+// waitable says whether a spool that could not be opened may be so later: the
+// disk is full, or it was fine a moment ago.
+func waitable(err error, suspect bool) bool {
+	return errors.Is(err, spool.ErrFull) || suspect && err != nil && !errors.Is(err, spool.ErrVanished)
+}

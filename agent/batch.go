@@ -1,0 +1,232 @@
+package agent
+
+import (
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/spool"
+	"github.com/spoolship/spoolship/tailer"
+)
+
+// batch is a cut of the read order: lines as they were read, and after
+// encode what the spool makes durable in one transaction.
+type batch struct {
+	born    time.Time
+	raw     []byte   // lines of all spans, in read order
+	spans   [][]span // by input
+	pos     []byte   // encoded positions
+	files   map[uint64]posRef
+	forget  []uint64
+	encoded chan struct{} // one token, from the worker to the committer
+	err     error         // of encoding
+
+	out    spool.Batch
+	stored []byte // data of all blocks
+	counts []chunk.Counts
+}
+
+// pieceSize bounds what is encoded at once.
+const pieceSize = 512 << 10
+
+// span is a run of one file's bytes in batch.raw.
+type span struct {
+	file     uint64
+	path     string
+	from, to int64
+	start    int // of its bytes in batch.raw
+	part     int
+	cut      bool
+}
+
+// posRef is where a file's newest position stands in batch.pos.
+type posRef struct{ start, end int }
+
+func newBatch(inputs int) *batch {
+	return &batch{
+		spans:   make([][]span, inputs),
+		files:   make(map[uint64]posRef),
+		encoded: make(chan struct{}, 1),
+		counts:  make([]chunk.Counts, inputs),
+	}
+}
+
+// reset makes b ready to be filled again; buffers are kept.
+func (b *batch) reset() {
+	b.raw, b.pos, b.stored, b.forget = recycle(b.raw), recycle(b.pos), recycle(b.stored), b.forget[:0]
+	for i := range b.spans {
+		b.spans[i] = b.spans[i][:0]
+		b.counts[i] = chunk.Counts{}
+	}
+	clear(b.files)
+	b.err = nil
+}
+
+// recycle empties a buffer, and lets go of one that a huge line has blown up.
+func recycle(b []byte) []byte {
+	if cap(b) > 2*batchSize {
+		return nil
+	}
+	return b[:0]
+}
+
+// add copies a span and its position.
+func (b *batch) add(s *tailer.Span) {
+	b.files[s.File] = posRef{len(b.pos), len(b.pos) + len(s.Position)}
+	b.pos = append(b.pos, s.Position...)
+	if len(s.Data) == 0 {
+		return
+	}
+	start := len(b.raw)
+	b.raw = append(b.raw, s.Data...)
+	spans := b.spans[s.Input]
+	if n := len(spans); n > 0 && s.Part == 0 {
+		last := &spans[n-1]
+		if last.file == s.File && last.to == s.From && !last.cut && last.start+int(last.to-last.from) == start && s.To-last.from <= pieceSize {
+			last.to, last.cut = s.To, s.Cut
+			return
+		}
+	}
+	b.spans[s.Input] = append(spans, span{s.File, s.Path, s.From, s.To, start, s.Part, s.Cut})
+}
+
+func (b *batch) forgetFile(file uint64) {
+	delete(b.files, file)
+	b.forget = append(b.forget, file)
+}
+
+// count adds what b held to the inputs' counters, once b is durable.
+func (b *batch) count(c []inputCounters) {
+	for i := range b.counts {
+		n := &b.counts[i]
+		c[i].records.Add(n.Records)
+		c[i].parts.Add(n.Parts)
+		c[i].invalid.Add(n.Invalid)
+		c[i].empty.Add(n.Empty)
+		for _, s := range b.spans[i] {
+			c[i].bytes.Add(s.to - s.from)
+		}
+	}
+}
+
+func addCounts(sum, n *chunk.Counts) {
+	sum.Records += n.Records
+	sum.Parts += n.Parts
+	sum.Invalid += n.Invalid
+	sum.Empty += n.Empty
+}
+
+// worker encodes batches. It owns its scratch buffers; one goroutine.
+type worker struct {
+	plans       []plan
+	prefix      string
+	records     []byte
+	compressors map[codecLevel]*chunk.Compressor
+}
+
+type codecLevel struct {
+	codec chunk.Codec
+	level int
+}
+
+func newWorker(plans []plan, prefix string) *worker {
+	return &worker{plans: plans, prefix: prefix, compressors: make(map[codecLevel]*chunk.Compressor)}
+}
+
+// encode fills b.out: one block an input, all positions.
+func (w *worker) encode(b *batch) error {
+	out := &b.out
+	out.Blocks, out.Positions, out.Forget = out.Blocks[:0], out.Positions[:0], b.forget
+	for file, ref := range b.files {
+		out.Positions = append(out.Positions, spool.Position{File: file, Data: b.pos[ref.start:ref.end]})
+	}
+	ends := make([]int, 0, len(w.plans)) // of each block in b.stored, which moves as it grows
+	for i := range w.plans {
+		if len(b.spans[i]) == 0 {
+			continue
+		}
+		block, err := w.block(b, i)
+		if err != nil {
+			return err
+		}
+		if block.Records > 0 {
+			out.Blocks = append(out.Blocks, block)
+			ends = append(ends, len(b.stored))
+		}
+	}
+	start := 0
+	for i, end := range ends {
+		out.Blocks[i].Data = b.stored[start:end:end]
+		start = end
+	}
+	return nil
+}
+
+// block encodes and compresses the lines of one input, a piece at a time while
+// it is in the processor's cache. Its data is appended to b.stored.
+func (w *worker) block(b *batch, i int) (spool.Block, error) {
+	p := &w.plans[i]
+	comp, err := w.compressor(p)
+	if err != nil {
+		return spool.Block{}, fmt.Errorf("input %s: %w", p.name, err)
+	}
+	ns := b.born.UnixNano()
+	block := spool.Block{Input: p.name, Codec: p.codec.String(), Limit: p.limit, First: ns, Last: ns}
+	comp.Start(b.stored)
+	w.records = recycle(w.records)
+	for _, s := range b.spans[i] {
+		lines := chunk.Lines{
+			File: s.path, From: s.from, Time: b.born, Part: s.part, Cut: s.cut,
+			Data: b.raw[s.start : s.start+int(s.to-s.from)],
+		}
+		from := len(w.records)
+		var n chunk.Counts
+		w.records, n = p.enc.Append(w.records, &lines)
+		block.RawSize += int64(len(w.records) - from)
+		block.RawCRC = crc32.Update(block.RawCRC, crc32.IEEETable, w.records[from:])
+		block.Ranges = appendRange(block.Ranges, spool.Range{File: s.file, From: s.from, To: s.to, Records: n.Records, Time: ns}, s.part > 0)
+		addCounts(&b.counts[i], &n)
+		for len(w.records) >= chunk.PieceSize {
+			comp.Add(w.records[:chunk.PieceSize])
+			w.records = w.records[:copy(w.records, w.records[chunk.PieceSize:])]
+		}
+	}
+	var enc chunk.Encoding
+	b.stored, enc = comp.End(w.records)
+	block.Encoding, block.Records = spool.Encoding(enc), b.counts[i].Records
+	if block.Records == 0 {
+		return block, nil
+	}
+	vars := p.vars
+	vars.Time = b.born
+	if block.Name, err = p.key.Expand(w.prefix, vars); err != nil {
+		return spool.Block{}, fmt.Errorf("input %s: %w", p.name, err)
+	}
+	return block, nil
+}
+
+// appendRange adds r, as part of the range before it where it goes on there.
+// What continues a cut line stays a range of its own.
+func appendRange(ranges []spool.Range, r spool.Range, cut bool) []spool.Range {
+	if n := len(ranges); n > 0 && !cut {
+		if last := &ranges[n-1]; last.File == r.File && last.To == r.From {
+			last.To, last.Records = r.To, last.Records+r.Records
+			return ranges
+		}
+	}
+	return append(ranges, r)
+}
+
+func (w *worker) compressor(p *plan) (*chunk.Compressor, error) {
+	k := codecLevel{p.codec, p.level}
+	if c, ok := w.compressors[k]; ok {
+		return c, nil
+	}
+	c, err := chunk.NewCompressor(p.codec, p.level)
+	if err != nil {
+		return nil, err
+	}
+	w.compressors[k] = c
+	return c, nil
+}

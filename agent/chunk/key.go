@@ -1,0 +1,84 @@
+package chunk
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxKey is the longest key that S3 takes, in bytes of UTF-8:
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+const maxKey = 1024
+
+// Expand fills in all variables but {queue}, {chunk}, {records} and {id},
+// which stay in the result as they are, and puts prefix before it. Bytes of
+// the input's and the host's name other than A-Z a-z 0-9 . _ - are
+// percent-encoded. An error says that prefix is not fit for a key, or that the
+// key could be longer than S3's 1,024 bytes.
+func (t *Template) Expand(prefix string, v KeyVars) (string, error) {
+	if strings.ContainsAny(prefix, "{}") {
+		return "", fmt.Errorf("key prefix %q has a brace; variables belong into the key template", prefix)
+	}
+	var key strings.Builder
+	key.WriteString(prefix)
+	for _, p := range t.parts {
+		key.WriteString(p.text)
+		if p.value != nil {
+			key.WriteString(p.value(&v))
+		}
+	}
+	if err := checkPath(key.String()); err != nil {
+		return "", fmt.Errorf("object key %q %w", key.String(), err)
+	}
+	longest := key.Len()
+	for _, v := range lateVars {
+		name := "{" + v.name + "}"
+		longest += strings.Count(key.String(), name) * (v.length - len(name))
+	}
+	if longest > maxKey {
+		return "", fmt.Errorf("object key %q could get %d bytes long; S3 takes at most %d, so shorten the prefix, the template or the names", key.String(), longest, maxKey)
+	}
+	return key.String(), nil
+}
+
+// checkPath refuses what S3, or the tools that list it as directories, can't
+// handle in a key.
+func checkPath(s string) error {
+	if !utf8.ValidString(s) {
+		return errors.New("is not valid UTF-8")
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return errors.New("has a control character, which S3 tools can't show or type")
+	}
+	if strings.HasPrefix(s, "/") {
+		return errors.New("starts with '/', which makes a directory without a name; leave it out")
+	}
+	for dir := range strings.SplitSeq(s, "/") {
+		if dir == "." || dir == ".." {
+			return fmt.Errorf("has the directory %q, which clients resolve to another key", dir)
+		}
+	}
+	if strings.Contains(s, "//") {
+		return errors.New("has \"//\", which makes a directory without a name")
+	}
+	return nil
+}
+
+// escapeKey percent-encodes what is not safe in every tool that reads keys. A
+// name of dots only would be a relative directory.
+func escapeKey(s string) string {
+	dots := strings.Trim(s, ".") == ""
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		safe := c|0x20-'a' < 26 || c-'0' < 10 || c == '_' || c == '-' || c == '.' && !dots
+		if safe {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,119 @@
+package chunk
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// field is a member of a text record, as an index into fieldNames.
+type field int
+
+const (
+	fieldTime field = iota
+	fieldHost
+	fieldFile
+	fieldOffset
+	fieldMessage
+)
+
+var fieldNames = [...]string{"time", "host", "file", "offset", "message"}
+
+// parseFields looks up names; none means all.
+func parseFields(names []string) []field {
+	if len(names) == 0 {
+		names = fieldNames[:]
+	}
+	var fields []field
+	for _, name := range names {
+		f := field(slices.Index(fieldNames[:], name))
+		if f < 0 || slices.Contains(fields, f) {
+			panic(fmt.Sprintf("chunk: field %q is unknown or there twice", name))
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+// frame is a text record with gaps where records of one call differ: the
+// offset and the message.
+type frame struct {
+	text []byte
+	gaps [2]gap // ascending; an array, so that a frame stays on the stack
+	n    int    // gaps in use
+}
+
+// gap is where a field goes that differs between records.
+type gap struct {
+	at    int // index into text
+	field field
+}
+
+// newFrame builds the frame of l's records in buf. Bytes of the path that are
+// not UTF-8 become U+FFFD.
+func (e *Encoder) newFrame(buf []byte, l *Lines) frame {
+	f := frame{text: buf}
+	for i, name := range e.fields {
+		f.text = append(f.text, "{,"[min(i, 1)])
+		if name != fieldMessage { // appendBytes writes that name
+			f.text = append(f.text, '"')
+			f.text = append(f.text, fieldNames[name]...)
+			f.text = append(f.text, `":`...)
+		}
+		switch name {
+		case fieldTime:
+			f.text = append(f.text, '"')
+			f.text = l.Time.UTC().AppendFormat(f.text, time.RFC3339Nano)
+			f.text = append(f.text, '"')
+		case fieldHost:
+			f.text = append(f.text, e.host...)
+		case fieldFile:
+			f.text, _ = appendString(f.text, []byte(l.File))
+		default:
+			f.gaps[f.n] = gap{len(f.text), name}
+			f.n++
+		}
+	}
+	return f
+}
+
+// appendRecord appends the record of l.Data[from:to], a line or part of one,
+// but for its closing brace.
+func (f *frame) appendRecord(dst []byte, l *Lines, from, to int) []byte {
+	at := 0
+	for _, g := range f.gaps[:f.n] {
+		dst = append(dst, f.text[at:g.at]...)
+		at = g.at
+		if g.field == fieldOffset {
+			dst = strconv.AppendInt(dst, l.From+int64(from), 10)
+			continue
+		}
+		message := l.Data[from:to]
+		// A part before the last has no newline behind it, and keeps its '\r'.
+		if to < len(l.Data) && l.Data[to] == '\n' && to > from && l.Data[to-1] == '\r' {
+			message = message[:len(message)-1]
+		}
+		dst = appendBytes(dst, "message", message)
+	}
+	return append(dst, f.text[at:]...)
+}
+
+// appendText fills one frame again and again.
+func (e *Encoder) appendText(dst []byte, l *Lines) ([]byte, Counts) {
+	var c Counts
+	var buf [1024]byte // on the stack; enough unless the path is very long
+	f := e.newFrame(buf[:0], l)
+	for i := 0; i < len(l.Data); {
+		end := lineEnd(l.Data, i)
+		if end-i > e.maxLine || i == 0 && l.Part > 0 || l.Cut && end == len(l.Data) {
+			dst = e.appendParts(dst, l, &f, i, end, &c)
+		} else {
+			dst = f.appendRecord(dst, l, i, end)
+			dst = append(dst, "}\n"...)
+			c.Records++
+		}
+		i = end + 1
+	}
+	return dst, c
+}

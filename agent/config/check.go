@@ -1,0 +1,158 @@
+package config
+
+import (
+	"fmt"
+	"os"
+)
+
+// checkAll checks what depends on more than one key, and completes the
+// values. Keys that have a problem already are left out: one mistake is one
+// problem.
+func (l *loader) checkAll() {
+	l.checkSpool()
+	l.checkS3()
+	l.checkLevel("chunk", l.cfg.Chunk)
+	l.checkInputs()
+	l.fillHost()
+}
+
+// fillHost asks the system for the host's name where the file has none.
+func (l *loader) fillHost() {
+	const path = "agent.host"
+	if l.cfg.Agent.Host != "" || l.bad[path] {
+		return
+	}
+	name, err := os.Hostname()
+	switch {
+	case err != nil:
+		l.problem(path, complaint{"can't be read from the system: " + err.Error(), "set it"})
+	case name == "" || hostName(name) != complaint{}:
+		l.problem(path, complaint{fmt.Sprintf("can't be the name of this system, %q, as it must fit into object keys", name), "set it"})
+	default:
+		l.cfg.Agent.Host = name
+	}
+}
+
+// checkSpool keeps the segments small against the spool, so that its disk
+// space comes back in steps of at most an eighth.
+func (l *loader) checkSpool() {
+	const path = "spool.segment_size"
+	s := &l.cfg.Spool
+	if largest := s.MaxSize / 8; s.SegmentSize > largest {
+		if l.has(path) && !l.bad[path] {
+			l.problem(path, complaint{
+				fmt.Sprintf("must be at most an eighth of max_size, which is %v", s.MaxSize),
+				"lower it, or remove the line",
+			})
+		}
+		s.SegmentSize = largest
+	}
+}
+
+func (l *loader) checkS3() {
+	const id, secret, token = "s3.access_key_id", "s3.secret_access_key", "s3.session_token"
+	s := l.cfg.S3
+	if !l.has("s3.bucket") && !l.bad["s3"] {
+		hint := `add the line: bucket = "NAME"`
+		if !l.has("s3") {
+			hint = `add the line [s3] and below it: bucket = "NAME"`
+		}
+		l.problem("s3.bucket", complaint{"is missing", hint})
+	}
+	if l.bad[id] || l.bad[secret] || l.bad[token] {
+		return
+	}
+	const both = "set both, or neither to use the default AWS credential chain"
+	switch {
+	case s.AccessKeyID != "" && s.SecretAccessKey == "":
+		l.problem(id, complaint{"is set, but secret_access_key is not", both})
+	case s.AccessKeyID == "" && s.SecretAccessKey != "":
+		l.problem(secret, complaint{"is set, but access_key_id is not", both})
+	case s.AccessKeyID == "" && s.SessionToken != "":
+		l.problem(token, complaint{"is set, but access_key_id and secret_access_key are not", "set all three, or none"})
+	}
+}
+
+// levels are the highest compression levels; the lowest is 1.
+var levels = map[string]int{"gzip": 9, "zstd": 19}
+
+// checkLevel checks the level of [chunk] or of an [input.chunk] at path, if
+// that table has a say in it.
+func (l *loader) checkLevel(path string, c Chunk) {
+	level, compression := path+".level", path+".compression"
+	if l.bad[level] || l.bad[compression] || !l.has(level) && !l.has(compression) {
+		return
+	}
+	highest, leveled := levels[c.Compression]
+	switch {
+	case !leveled && l.has(level):
+		l.problem(level, complaint{fmt.Sprintf("has no meaning with compression = %q", c.Compression), "remove the line"})
+	case !leveled || c.Level >= 1 && c.Level <= highest:
+	case l.has(level):
+		l.problem(level, complaint{what: fmt.Sprintf("must be between 1 and %d for %s", highest, c.Compression)})
+	case !l.bad["chunk.level"]:
+		l.problem(compression, complaint{
+			fmt.Sprintf("has levels 1 to %d, but [chunk] sets level %d", highest, c.Level), "set level here too",
+		})
+	}
+}
+
+func (l *loader) checkInputs() {
+	if len(l.cfg.Inputs) == 0 && !l.bad["input"] {
+		l.problem("input", complaint{
+			"is missing: there is nothing to follow",
+			`add the line [[input]] and below it: name = "app" and include = ["/var/log/app/*.log"]`,
+		})
+	}
+	first := map[string]string{} // path of the input that has the name
+	for i, in := range l.cfg.Inputs {
+		path := fmt.Sprintf("input[%d]", i)
+		l.checkRequired(path)
+		l.checkFormat(path, in.Format)
+		l.checkLevel(path+".chunk", in.Chunk)
+		l.checkChunkSize(path+".chunk.max_size", in.Chunk)
+		if other, taken := first[in.Name]; taken && in.Name != "" {
+			file, line := l.cfg.Where(other)
+			l.problem(path+".name", complaint{
+				"is the name of another input", fmt.Sprintf("choose another: the first is at %s:%d", file, line),
+			})
+			continue
+		}
+		first[in.Name] = path + ".name"
+	}
+	l.checkChunkSize("chunk.max_size", l.cfg.Chunk)
+}
+
+// checkRequired asks for the keys of an input that have no default.
+func (l *loader) checkRequired(input string) {
+	if path := input + ".name"; !l.has(path) {
+		l.problem(path, complaint{"is missing", `give the input a name of its own: name = "app"`})
+	}
+	if path := input + ".include"; !l.has(path) {
+		l.problem(path, complaint{"is missing", `name the files to follow: include = ["/var/log/app/*.log"]`})
+	}
+}
+
+// checkFormat refuses keys that would be without effect.
+func (l *loader) checkFormat(input, format string) {
+	if l.bad[input+".format"] {
+		return
+	}
+	for key, only := range map[string]string{"fields": "text", "validate": "json"} {
+		if path := input + "." + key; l.has(path) && format != only {
+			l.problem(path, complaint{
+				fmt.Sprintf("has a meaning only with format = %q", only), "remove the line, or change format",
+			})
+		}
+	}
+}
+
+// checkChunkSize makes sure that a chunk can fill up before the spool does.
+func (l *loader) checkChunkSize(path string, c Chunk) {
+	if most := l.cfg.Spool.MaxSize / 4; l.has(path) && !l.bad[path] && !l.bad["spool.max_size"] && c.MaxSize > most {
+		l.problem(path, complaint{
+			fmt.Sprintf("must be at most a quarter of spool.max_size, which is %v", l.cfg.Spool.MaxSize),
+			"lower it, or raise spool.max_size",
+		})
+	}
+}

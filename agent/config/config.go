@@ -1,0 +1,103 @@
+// Package config is the agent's TOML file: its types, its defaults, and a
+// strict loader that reports everything wrong with a file at once.
+//
+// # Files
+//
+// [Load] reads one main file and then, in the order of their names, the files
+// conf.d/*.toml beside it, which may hold [[input]] tables and nothing else.
+// A key that is left out has the value of [Default].
+//
+// # Strictness
+//
+// A key that is not known, a value of the wrong type or out of its range, and
+// settings that contradict each other are errors, never guesses. Each becomes
+// a [Problem] with the line of the key that it is about.
+//
+// # Variables
+//
+// In strings, ${NAME} stands for an environment variable and ${NAME:-text}
+// has a default for one that is unset or empty; $${ is a literal ${. They are
+// replaced after the TOML was parsed, so a value cannot bring in syntax.
+//
+// The package knows no component of the agent: it checks what can be checked
+// from the text alone. What only a component can judge, such as a key
+// template, is checked by the agent, which asks [Config.Where] for the line.
+package config
+
+// Config is the whole configuration. Load and Default return a fresh one that
+// belongs to the caller; nothing in this package changes it afterwards.
+type Config struct {
+	Agent     Agent     `toml:"agent"`
+	Spool     Spool     `toml:"spool"`
+	Chunk     Chunk     `toml:"chunk"`
+	S3        S3        `toml:"s3"`
+	Telemetry Telemetry `toml:"telemetry"`
+	Inputs    []Input   `toml:"input"`
+
+	at map[string]place // where each key is written; "" is the main file
+}
+
+// Agent is [agent].
+type Agent struct {
+	StateDir        string   `toml:"state_dir"`        // absolute
+	Host            string   `toml:"host"`             // Load puts the host's name for ""
+	LogLevel        string   `toml:"log_level"`        // debug, info, warn, error
+	ShutdownTimeout Duration `toml:"shutdown_timeout"` // how long a stop waits for running uploads
+	ScanInterval    Duration `toml:"scan_interval"`    // full look at every glob
+	PollInterval    Duration `toml:"poll_interval"`    // look at followed files where inotify is missing
+	RotateWait      Duration `toml:"rotate_wait"`      // how long rotated copies must be unchanged before loss is declared
+	CloseInactive   Duration `toml:"close_inactive"`   // idle files are closed; a last line without newline of a rotated file is taken
+	MaxOpenFiles    int      `toml:"max_open_files"`
+}
+
+// Spool is [spool].
+type Spool struct {
+	MaxSize        Size     `toml:"max_size"`     // unacked bytes on disk
+	MinFree        Size     `toml:"min_free"`     // left free on the file system
+	SegmentSize    Size     `toml:"segment_size"` // at most MaxSize/8
+	WhenFull       string   `toml:"when_full"`    // block
+	CommitInterval Duration `toml:"commit_interval"`
+}
+
+// Chunk is [chunk]; an input may override each key in [input.chunk].
+type Chunk struct {
+	MaxSize     Size     `toml:"max_size"`    // compressed bytes of one object
+	MaxAge      Duration `toml:"max_age"`     // since its first record
+	Compression string   `toml:"compression"` // gzip, zstd, none
+	Level       int      `toml:"level"`       // gzip 1 to 9, zstd 1 to 19
+}
+
+// S3 is [s3].
+type S3 struct {
+	Bucket          string   `toml:"bucket"`
+	Region          string   `toml:"region"` // "": from the AWS environment
+	Prefix          string   `toml:"prefix"` // put before every key as it is
+	Key             string   `toml:"key"`    // key template
+	Endpoint        string   `toml:"endpoint"`
+	PathStyle       bool     `toml:"path_style"`
+	AccessKeyID     string   `toml:"access_key_id"` // set together with the secret, or both empty
+	SecretAccessKey Secret   `toml:"secret_access_key"`
+	SessionToken    Secret   `toml:"session_token"`
+	Conditional     string   `toml:"conditional"` // auto, always, never
+	MaxUploads      int      `toml:"max_uploads"`
+	Timeout         Duration `toml:"timeout"` // of one attempt
+}
+
+// Telemetry is [telemetry].
+type Telemetry struct {
+	Socket string `toml:"socket"` // absolute path of a unix socket
+}
+
+// Input is one [[input]]. Chunk and Key hold the merged values after Load.
+type Input struct {
+	Name        string   `toml:"name"`     // unique
+	Include     []string `toml:"include"`  // absolute doublestar patterns
+	Exclude     []string `toml:"exclude"`  // absolute doublestar patterns
+	Format      string   `toml:"format"`   // json, text
+	Validate    string   `toml:"validate"` // json: full, off
+	Fields      []string `toml:"fields"`   // text: time, host, file, offset, message
+	StartAt     string   `toml:"start_at"` // beginning, end
+	MaxLineSize Size     `toml:"max_line_size"`
+	Chunk       Chunk    `toml:"chunk"`
+	Key         string   `toml:"key"`
+}

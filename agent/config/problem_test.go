@@ -1,0 +1,410 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// problems returns the Problems of an error of Load.
+func problems(t *testing.T, err error) Problems {
+	t.Helper()
+	var ps Problems
+	if !errors.As(err, &ps) || len(ps) == 0 {
+		t.Fatalf("error %v holds no Problems", err)
+	}
+	return ps
+}
+
+func removeLine(text []byte, begin string) []byte {
+	var kept [][]byte
+	for _, line := range bytes.Split(text, []byte("\n")) {
+		if !bytes.HasPrefix(line, []byte(begin)) {
+			kept = append(kept, line)
+		}
+	}
+	return bytes.Join(kept, []byte("\n"))
+}
+
+const (
+	inputPart = "[[input]]\nname = \"app\"\ninclude = [\"/l\"]\n" // lines 1 to 3
+	s3Part    = "[s3]\nbucket = \"events\"\n"
+)
+
+// The whole message of every mistake. FILE is the main file.
+var mistakes = []struct {
+	name, text string
+	want       []string
+}{
+	{"nothing", "", []string{
+		`FILE: s3.bucket: is missing; add the line [s3] and below it: bucket = "NAME"`,
+		`FILE: input: is missing: there is nothing to follow; add the line [[input]] and below it: name = "app" and include = ["/var/log/app/*.log"]`,
+	}},
+	{"missing bucket", inputPart + "[s3]\nregion = \"x\"\n", []string{
+		`FILE:4: s3.bucket: is missing; add the line: bucket = "NAME"`,
+	}},
+	{"missing name and include", s3Part + "\n[[input]]\nformat = \"json\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\n", []string{
+		`FILE:4: input[0].name: is missing; give the input a name of its own: name = "app"`,
+		`FILE:4: input[0].include: is missing; name the files to follow: include = ["/var/log/app/*.log"]`,
+	}},
+	{"syntax", "[s3]\nbucket = events\n", []string{
+		`FILE:2: is not valid TOML: expected value but found this instead; check the quotes and brackets of this line`,
+	}},
+	{"duplicate key", "[s3]\nbucket = \"a\"\nbucket = \"b\"\n", []string{
+		`FILE:3: is not valid TOML: Key 's3.bucket' has already been defined; remove or rename one of the two`,
+	}},
+	{"unknown keys", s3Part + "regoin = \"x\"\nstate_dir = \"/x\"\nzzz = 1\n" + inputPart + "[chunks]\n\"a b\" = 1\n", []string{
+		`FILE:3: s3.regoin: is not a known key; did you mean "region"?`,
+		`FILE:4: s3.state_dir: is not a known key; it belongs in [agent]`,
+		`FILE:5: s3.zzz: is not a known key; known keys here: access_key_id, bucket, conditional, endpoint, key, max_uploads, path_style, prefix, region, secret_access_key, session_token, timeout`,
+		`FILE:9: chunks: is not a known key; did you mean "chunk"?`,
+	}},
+	{"keys are case-sensitive", s3Part + "Region = \"x\"\n\"a.b\\n\" = 1\n" + inputPart, []string{
+		`FILE:3: s3.Region: is not a known key; did you mean "region"?`,
+		`FILE:4: s3."a.b\n": is not a known key; known keys here: access_key_id, bucket, conditional, endpoint, key, max_uploads, path_style, prefix, region, secret_access_key, session_token, timeout`,
+	}},
+	{"wrong types", `agent = 5
+[spool]
+max_size = 4294967296
+commit_interval = 250
+[s3]
+bucket = ["events"]
+path_style = "true"
+max_uploads = "4"
+timeout = 2024-01-01
+[[input]]
+name = 7
+include = "/l"
+exclude = [ # one
+  "/a",
+  [1], 2.5,
+]
+[input.chunk]
+level = {a = 1}
+`, []string{
+		`FILE:1: agent: must be a table; write it as [agent], with its keys below it`,
+		`FILE:3: spool.max_size: must be a size with its unit, in quotes (got 4294967296); write it like "8MiB" (units: B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)`,
+		`FILE:4: spool.commit_interval: must be a duration with its unit, in quotes (got 250); write it like "250ms", "60s", "5m" or "24h"`,
+		`FILE:6: s3.bucket: must be a string (got a list); write it in quotes: "…"`,
+		`FILE:7: s3.path_style: must be true or false (got "true"); write it without quotes`,
+		`FILE:8: s3.max_uploads: must be a whole number (got "4"); write it without quotes`,
+		`FILE:9: s3.timeout: must be a duration with its unit, in quotes (got a date); write it like "250ms", "60s", "5m" or "24h"`,
+		`FILE:11: input[0].name: must be a string (got 7); write it in quotes: "…"`,
+		`FILE:12: input[0].include: must be a list of strings (got "/l"); write it in brackets: ["…"]`,
+		`FILE:15: input[0].exclude[1]: must be a string (got a list); write it in quotes: "…"`,
+		`FILE:15: input[0].exclude[2]: must be a string (got 2.5); write it in quotes: "…"`,
+		`FILE:18: input[0].chunk.level: must be a whole number (got a table); write it without quotes`,
+	}},
+	{"input is no list", s3Part + "[input]\nname = \"app\"\n", []string{
+		`FILE:3: input: must be a list of tables; write it as [[input]], with two brackets`,
+	}},
+	{"input list of others", "input = [{name = \"a\", include = [\"/a\"]}, 5]\n" + s3Part, []string{
+		`FILE:1: input: must be a list of tables; write it as [[input]], with two brackets`,
+	}},
+	{"agent ranges", s3Part + inputPart + `[agent]
+state_dir = "var/lib"
+host = "a/b"
+log_level = "warning"
+shutdown_timeout = "-1s"
+scan_interval = "1ms"
+close_inactive = "25h"
+max_open_files = 0
+poll_interval = "1 s"
+[telemetry]
+socket = "run.sock"
+`, []string{
+		`FILE:7: agent.state_dir: must be an absolute path (got "var/lib"); begin it with "/"`,
+		`FILE:8: agent.host: must be letters, digits, dots, _ and -, at most 253 of them (got "a/b")`,
+		`FILE:9: agent.log_level: must be debug, info, warn or error (got "warning")`,
+		`FILE:10: agent.shutdown_timeout: must be between 0s and 10m (got "-1s")`,
+		`FILE:11: agent.scan_interval: must be between 10ms and 1h (got "1ms")`,
+		`FILE:12: agent.close_inactive: must be between 10ms and 24h (got "25h")`,
+		`FILE:13: agent.max_open_files: must be between 8 and 1000000 (got 0)`,
+		`FILE:14: agent.poll_interval: must be a duration with its unit (got "1 s"); write it like "250ms", "60s", "5m" or "24h"`,
+		`FILE:16: telemetry.socket: must be an absolute path (got "run.sock"); begin it with "/"`,
+	}},
+	{"spool ranges", s3Part + inputPart + `[spool]
+max_size = "64M"
+min_free = "-1GiB"
+segment_size = "2GiB"
+when_full = "drop_oldest"
+commit_interval = "99999999999999999999s"
+[chunk]
+max_size = "9223372036854775807KiB"
+max_age = "0s"
+compression = "gz"
+level = 12
+`, []string{
+		`FILE:7: spool.max_size: must be a size with its unit (got "64M"); write it like "8MiB" (units: B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)`,
+		`FILE:8: spool.min_free: must be between 0B and 1024TiB (got "-1GiB")`,
+		`FILE:9: spool.segment_size: must be between 1MiB and 1GiB (got "2GiB")`,
+		`FILE:10: spool.when_full: is not supported by this version (got "drop_oldest"); use "block": reading waits until there is room`,
+		`FILE:11: spool.commit_interval: must be a duration with its unit (got "99999999999999999999s"); write it like "250ms", "60s", "5m" or "24h"`,
+		`FILE:13: chunk.max_size: must be a size with its unit (got "9223372036854775807KiB"); write it like "8MiB" (units: B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)`,
+		`FILE:14: chunk.max_age: must be between 10ms and 24h (got "0s")`,
+		`FILE:15: chunk.compression: must be gzip, zstd or none (got "gz")`,
+	}},
+	{"sizes against each other", s3Part + inputPart + `[input.chunk]
+max_size = "5MiB"
+[spool]
+max_size = "16MiB"
+segment_size = "4MiB"
+[chunk]
+max_size = "3MiB"
+`, []string{
+		`FILE:7: input[0].chunk.max_size: must be at most a quarter of spool.max_size, which is 16MiB (got "5MiB"); lower it, or raise spool.max_size`,
+		`FILE:10: spool.segment_size: must be at most an eighth of max_size, which is 16MiB (got "4MiB"); lower it, or remove the line`,
+	}},
+	{"levels", `[chunk]
+compression = "zstd"
+level = 19
+` + s3Part + `[[input]]
+name = "a"
+include = ["/a"]
+[input.chunk]
+compression = "gzip"
+[[input]]
+name = "b"
+include = ["/b"]
+chunk = {compression = "gzip", level = 10}
+[[input]]
+name = "c"
+include = ["/c"]
+[input.chunk]
+level = 20
+[[input]]
+name = "d"
+include = ["/d"]
+[input.chunk]
+compression = "none"
+level = 1
+`, []string{
+		`FILE:10: input[0].chunk.compression: has levels 1 to 9, but [chunk] sets level 19 (got "gzip"); set level here too`,
+		`FILE:14: input[1].chunk.level: must be between 1 and 9 for gzip (got 10)`,
+		`FILE:19: input[2].chunk.level: must be between 1 and 19 for zstd (got 20)`,
+		`FILE:25: input[3].chunk.level: has no meaning with compression = "none" (got 1); remove the line`,
+	}},
+	{"s3", inputPart + `[s3]
+bucket = "My_Bucket"
+region = "eu central"
+prefix = "/events/"
+key = ""
+endpoint = "s3.example.com:9000"
+conditional = "allways"
+max_uploads = 0
+timeout = "1ms"
+`, []string{
+		`FILE:5: s3.bucket: must be 3 to 63 of a-z, 0-9, dots and hyphens, the first and last a letter or digit (got "My_Bucket"); use the name that the S3 console shows`,
+		`FILE:6: s3.region: must be the name of a region (got "eu central"); for example "eu-central-1"`,
+		`FILE:7: s3.prefix: must not begin with "/" (got "/events/"); leave the first slash out`,
+		`FILE:8: s3.key: must not be empty (got ""); remove the line to use the default`,
+		`FILE:9: s3.endpoint: must be a URL that begins with http:// or https:// (got "s3.example.com:9000"); for example "https://s3.example.com:9000"`,
+		`FILE:10: s3.conditional: must be auto, always or never (got "allways"); did you mean "always"?`,
+		`FILE:11: s3.max_uploads: must be between 1 and 256 (got 0)`,
+		`FILE:12: s3.timeout: must be between 100ms and 1h (got "1ms")`,
+	}},
+	{"key without secret", inputPart + s3Part + "access_key_id = \"AKIA\"\n", []string{
+		`FILE:6: s3.access_key_id: is set, but secret_access_key is not; set both, or neither to use the default AWS credential chain`,
+	}},
+	{"secret without key", inputPart + s3Part + "secret_access_key = \"hush\"\n", []string{
+		`FILE:6: s3.secret_access_key: is set, but access_key_id is not; set both, or neither to use the default AWS credential chain`,
+	}},
+	{"token alone", inputPart + s3Part + "session_token = \"hush\"\n", []string{
+		`FILE:6: s3.session_token: is set, but access_key_id and secret_access_key are not; set all three, or none`,
+	}},
+	{"inputs", s3Part + `[[input]]
+name = "App"
+include = []
+[[input]]
+name = "b"
+include = ["/ok", "var/log/*.log", "/var/[a", "/dir/", ""]
+exclude = ["*.gz", "/{a"]
+format = "jsonl"
+fields = ["message"]
+start_at = "beginning "
+max_line_size = "1B"
+[[input]]
+name = "c"
+include = ["/c"]
+fields = ["message"]
+[[input]]
+name = "b"
+include = ["/b"]
+format = "text"
+validate = "off"
+fields = ["time", "msg"]
+[[input]]
+name = "e"
+include = ["/e"]
+format = "text"
+fields = ["time", "file"]
+[[input]]
+name = "f"
+include = ["/f"]
+format = "text"
+fields = ["message", "time", "message"]
+`, []string{
+		`FILE:4: input[0].name: must be 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit (got "App")`,
+		`FILE:5: input[0].include: must not be empty (got a list); name the files to follow: include = ["/var/log/app/*.log"]`,
+		`FILE:8: input[1].include[1]: must be an absolute pattern (got "var/log/*.log"); begin it with "/"; "/**/*.gz" matches in every directory`,
+		`FILE:8: input[1].include[2]: is not a valid pattern (got "/var/[a"); close every [ and {; put \ before one that is meant literally`,
+		`FILE:8: input[1].include[3]: must match files, not a directory (got "/dir/"); add "*" for the files in it, or "**/*.log"`,
+		`FILE:8: input[1].include[4]: must not be empty (got "")`,
+		`FILE:9: input[1].exclude[0]: must be an absolute pattern (got "*.gz"); begin it with "/"; "/**/*.gz" matches in every directory`,
+		`FILE:9: input[1].exclude[1]: is not a valid pattern (got "/{a"); close every [ and {; put \ before one that is meant literally`,
+		`FILE:10: input[1].format: must be json or text (got "jsonl"); did you mean "json"?`,
+		`FILE:12: input[1].start_at: must be beginning or end (got "beginning "); did you mean "beginning"?`,
+		`FILE:13: input[1].max_line_size: must be between 1KiB and 64MiB (got "1B")`,
+		`FILE:17: input[2].fields: has a meaning only with format = "text" (got a list); remove the line, or change format`,
+		`FILE:19: input[3].name: is the name of another input (got "b"); choose another: the first is at FILE:7`,
+		`FILE:22: input[3].validate: has a meaning only with format = "json" (got "off"); remove the line, or change format`,
+		`FILE:23: input[3].fields[1]: must be time, host, file, offset or message (got "msg")`,
+		`FILE:28: input[4].fields: must contain "message", which is the line itself (got a list)`,
+		`FILE:33: input[5].fields: must not name a field twice (got a list)`,
+	}},
+	{"variables", s3Part + `region = "${REGION}"
+prefix = "${a b}"
+endpoint = "http://${A}${B}"
+access_key_id = "${KEY_ID}"
+[[input]]
+name = "${"
+include = ["${A:-${B}}"]
+`, []string{
+		`FILE:3: s3.region: environment variable REGION is not set (got "${REGION}"); set it for the service, or give a default: ${REGION:-default}`,
+		`FILE:4: s3.prefix: holds a ${ that does not begin a variable (got "${a b}"); write ${NAME} or ${NAME:-default}, or $${ for a literal ${`,
+		`FILE:5: s3.endpoint: environment variables A, B are not set (got "http://${A}${B}"); set it for the service, or give a default: ${A:-default}`,
+		`FILE:6: s3.access_key_id: environment variable KEY_ID is not set; set it for the service, or give a default: ${KEY_ID:-default}`,
+		`FILE:8: input[0].name: holds a ${ that does not begin a variable (got "${"); write ${NAME} or ${NAME:-default}, or $${ for a literal ${`,
+		`FILE:9: input[0].include[0]: holds a ${ that does not begin a variable (got "${A:-${B}}"); write ${NAME} or ${NAME:-default}, or $${ for a literal ${`,
+	}},
+}
+
+func TestMistakes(t *testing.T) {
+	for _, m := range mistakes {
+		t.Run(m.name, func(t *testing.T) {
+			path := write(t, m.text, nil)
+			c, _, err := Load(path, env(nil))
+			problems(t, err)
+			got := strings.ReplaceAll(err.Error(), path, "FILE")
+			if want := strings.Join(m.want, "\n"); got != want || c != nil {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestBucketNames(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"abc": true, "my-events.2": true, strings.Repeat("a", 63): true, "0a0": true,
+		"": false, "ab": false, strings.Repeat("a", 64): false, "-ab": false, "ab-": false,
+		"a..b": false, "192.168.5.4": false, "a_b": false, "s3://abc": false, "abc/def": false,
+		"arn:aws:s3:::abc": false,
+	} {
+		if c := bucket(name); (c == complaint{}) != ok {
+			t.Errorf("%q: %v", name, c)
+		}
+	}
+}
+
+func TestPrefixesAndSockets(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"": true, "events/": true, "été/": true, strings.Repeat("a", 512): true,
+		"/x": false, "dt={date}/": false, strings.Repeat("a", 513): false, "a\nb": false,
+	} {
+		if c := prefix(text); (c == complaint{}) != ok {
+			t.Errorf("%q: %v", text, c)
+		}
+	}
+	for text, ok := range map[string]bool{
+		"/run/x.sock": true, "/" + strings.Repeat("a", 106): true,
+		"/" + strings.Repeat("a", 107): false, "": false, "x": false, "/a\x00": false,
+	} {
+		if c := socket(text); (c == complaint{}) != ok {
+			t.Errorf("%q: %v", text, c)
+		}
+	}
+	equal(t, "when_full", whenFull("drop"), complaint{what: "must be block"})
+}
+
+func TestEndpoints(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"": true, "http://127.0.0.1:9000": true, "https://s3.example.com/base": true, "http://[::1]:1": true,
+		"ftp://x": false, "http://": false, "https://:9000": false, "http://a b": false,
+		"https://u:p@h": false, "https://h?x=1": false, "https://h#x": false, "http://h:port": false,
+	} {
+		if c := endpoint(url); (c == complaint{}) != ok {
+			t.Errorf("%q: %v", url, c)
+		}
+	}
+}
+
+func TestUnreadableFiles(t *testing.T) {
+	dir := t.TempDir()
+	absent := filepath.Join(dir, "none.toml")
+	_, _, err := Load(absent, env(nil))
+	equal(t, "absent", err.Error(), absent+": can't be read: no such file or directory; name an existing file")
+	_, _, err = Load(dir, env(nil))
+	equal(t, "directory", err.Error(), dir+": can't be read: is a directory; check the path and its permissions")
+	large := filepath.Join(dir, "app.log")
+	must(t, os.WriteFile(large, bytes.Repeat([]byte("#"), 1<<20+1), 0o600))
+	_, _, err = Load(large, env(nil))
+	equal(t, "large", err.Error(), large+": can't be read: larger than 1MiB; check the path and its permissions")
+}
+
+// Problems in conf.d name their own file and line; the main file's come first.
+func TestProblemsInConfD(t *testing.T) {
+	path := write(t, inputPart+"[s3]\nbuckets = 1\n", map[string]string{
+		"a.toml": "# a\n[s3]\nbucket = \"events\"\n[[input]]\nname = \"app\"\ninclude = [\"/a\"]\n",
+		"b.toml": "\n\n[[input]]\nname = \"b\"\ninclude = [\n  \"/b\",\n  \"c\"]\n",
+		"c.toml": "[inputs]\n",
+	})
+	_, _, err := Load(path, env(nil))
+	dir := filepath.Dir(path)
+	got := strings.ReplaceAll(err.Error(), dir+"/", "")
+	want := `spoolship.toml:4: s3.bucket: is missing; add the line: bucket = "NAME"
+spoolship.toml:5: s3.buckets: is not a known key; did you mean "bucket"?
+conf.d/a.toml:2: s3: does not belong in conf.d, which may hold [[input]] tables only; move it to spoolship.toml
+conf.d/a.toml:5: input[1].name: is the name of another input (got "app"); choose another: the first is at spoolship.toml:2
+conf.d/b.toml:7: input[2].include[1]: must be an absolute pattern (got "c"); begin it with "/"; "/**/*.gz" matches in every directory
+conf.d/c.toml:1: inputs: does not belong in conf.d, which may hold [[input]] tables only; move it to spoolship.toml`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Broken TOML in one file hides what only seems to be missing because of it.
+func TestSyntaxErrorsOfAllFiles(t *testing.T) {
+	path := write(t, "x", map[string]string{"a.toml": "y", "b.toml": "[[input]]\nname = 1\n"})
+	_, _, err := Load(path, env(nil))
+	if ps := problems(t, err); len(ps) != 2 || ps[0].File != path || filepath.Base(ps[1].File) != "a.toml" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhere(t *testing.T) {
+	path := write(t, "# first\n"+minimal+"[input.chunk]\nlevel = 2\n", map[string]string{
+		"x.toml": "\n[[input]]\nname = \"x\"\ninclude = [\"/x\"]\nkey = \"x\"\n",
+	})
+	c, _, err := Load(path, env(nil))
+	must(t, err)
+	extra := filepath.Join(filepath.Dir(path), "conf.d", "x.toml")
+	for key, want := range map[string]place{
+		"s3":                   {path, 2},
+		"s3.bucket":            {path, 3},
+		"s3.key":               {path, 2},
+		"spool.max_size":       {path, 0},
+		"":                     {path, 0},
+		"input[0]":             {path, 4},
+		"input[0].key":         {path, 4},
+		"input[0].include[0]":  {path, 6},
+		"input[0].chunk.level": {path, 8},
+		"input[1].key":         {extra, 5},
+		"input[1].chunk.level": {extra, 2},
+	} {
+		file, line := c.Where(key)
+		equal(t, key, place{file, line}, want)
+	}
+}

@@ -1,0 +1,246 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// rule says what is wrong with the value of one key. It sees values that are
+// written in a file only, after their variables were replaced.
+type rule func(v any) complaint
+
+const (
+	ms   = Duration(time.Millisecond)
+	sec  = Duration(time.Second)
+	hour = Duration(time.Hour)
+)
+
+// rules are the ranges and forms of all keys; the elements of a list have
+// rules of their own, with "[]". A key without a rule may have any value of
+// its type. What depends on more than one key is in check.go.
+var rules = map[string]rule{
+	"agent.state_dir":        absolute,
+	"agent.host":             hostName,
+	"agent.log_level":        oneOf("debug", "info", "warn", "error"),
+	"agent.shutdown_timeout": between(0, 600*sec),
+	"agent.scan_interval":    between(10*ms, hour),
+	"agent.poll_interval":    between(10*ms, hour),
+	"agent.rotate_wait":      between(10*ms, hour),
+	"agent.close_inactive":   between(10*ms, 24*hour),
+	"agent.max_open_files":   between(8, 1_000_000),
+
+	"spool.max_size":        between(8*mib, 1024*tib),
+	"spool.min_free":        between(0, 1024*tib),
+	"spool.segment_size":    between(mib, gib),
+	"spool.when_full":       whenFull,
+	"spool.commit_interval": between(ms, 60*sec),
+
+	// 5 GB is the limit of one PutObject:
+	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
+	"chunk.max_size":    between(kib, 5*units["GB"]),
+	"chunk.max_age":     between(10*ms, 24*hour),
+	"chunk.compression": oneOf("gzip", "zstd", "none"),
+
+	"s3.bucket":            bucket,
+	"s3.region":            matching(`[A-Za-z0-9-]{0,64}`, "must be the name of a region", `for example "eu-central-1"`),
+	"s3.prefix":            prefix,
+	"s3.key":               notEmpty,
+	"s3.endpoint":          endpoint,
+	"s3.access_key_id":     noSpace,
+	"s3.secret_access_key": noSpace,
+	"s3.session_token":     noSpace,
+	"s3.conditional":       oneOf("auto", "always", "never"),
+	"s3.max_uploads":       between(1, 256),
+	"s3.timeout":           between(100*ms, hour),
+
+	"telemetry.socket": socket,
+
+	"input.name": matching(`[a-z0-9][a-z0-9_-]{0,63}`,
+		"must be 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit", ""),
+	"input.include":       notEmptyList,
+	"input.include[]":     pattern,
+	"input.exclude[]":     pattern,
+	"input.format":        oneOf("json", "text"),
+	"input.validate":      oneOf("full", "off"),
+	"input.fields":        fields,
+	"input.fields[]":      oneOf("time", "host", "file", "offset", "message"),
+	"input.start_at":      oneOf("beginning", "end"),
+	"input.max_line_size": between(kib, 64*mib),
+}
+
+func between[T int | Size | Duration](low, high T) rule {
+	return func(v any) complaint {
+		if n := v.(T); n < low || n > high {
+			return complaint{what: fmt.Sprintf("must be between %v and %v", low, high)}
+		}
+		return complaint{}
+	}
+}
+
+func oneOf(words ...string) rule {
+	last := len(words) - 1
+	what := "must be " + strings.Join(words[:last], ", ") + " or " + words[last]
+	return func(v any) complaint {
+		if s := v.(string); !slices.Contains(words, s) {
+			return complaint{what, didYouMean(s, words)}
+		}
+		return complaint{}
+	}
+}
+
+func matching(expr, what, hint string) rule {
+	re := regexp.MustCompile(`^(?:` + expr + `)$`)
+	return func(v any) complaint {
+		if !re.MatchString(v.(string)) {
+			return complaint{what, hint}
+		}
+		return complaint{}
+	}
+}
+
+func notEmpty(v any) complaint {
+	if v.(string) == "" {
+		return complaint{"must not be empty", "remove the line to use the default"}
+	}
+	return complaint{}
+}
+
+func notEmptyList(v any) complaint {
+	if len(v.([]string)) == 0 {
+		return complaint{"must not be empty", `name the files to follow: include = ["/var/log/app/*.log"]`}
+	}
+	return complaint{}
+}
+
+// noSpace is for credentials: white space in one is a mistake of pasting or
+// of the file that an environment variable was read from.
+func noSpace(v any) complaint {
+	s, ok := v.(string)
+	if !ok {
+		s = string(v.(Secret))
+	}
+	if strings.ContainsAny(s, " \t\r\n") {
+		return complaint{"must not contain white space", "check for a newline at its end"}
+	}
+	return complaint{}
+}
+
+func absolute(v any) complaint {
+	if s := v.(string); !filepath.IsAbs(s) || strings.Contains(s, "\x00") {
+		return complaint{"must be an absolute path", `begin it with "/"`}
+	}
+	return complaint{}
+}
+
+// socket has the limit of unix(7): sun_path holds 108 bytes with the final NUL.
+func socket(v any) complaint {
+	const longest = 107
+	if len(v.(string)) > longest {
+		return complaint{fmt.Sprintf("must have at most %d bytes, the limit of socket names", longest), "use a shorter path"}
+	}
+	return absolute(v)
+}
+
+// hostName allows what is the same in every object key and URL.
+var hostName = matching(`|[A-Za-z0-9][A-Za-z0-9._-]{0,252}`,
+	"must be letters, digits, dots, _ and -, at most 253 of them", "")
+
+func whenFull(v any) complaint {
+	switch v.(string) {
+	case "block":
+		return complaint{}
+	case "drop_oldest":
+		return complaint{`is not supported by this version`, `use "block": reading waits until there is room`}
+	}
+	return complaint{`must be block`, ""}
+}
+
+// bucketName is the common part of
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+func bucket(v any) complaint {
+	s := v.(string)
+	_, notAddr := netip.ParseAddr(s)
+	switch {
+	case strings.HasPrefix(s, "arn:"):
+		return complaint{"must be a name, not an ARN", "use the last part of the ARN, or the access point's alias"}
+	case strings.Contains(s, "/"):
+		return complaint{"must be the name of a bucket alone", "put what follows it into prefix"}
+	case !bucketName.MatchString(s) || strings.Contains(s, "..") || notAddr == nil:
+		return complaint{
+			"must be 3 to 63 of a-z, 0-9, dots and hyphens, the first and last a letter or digit",
+			"use the name that the S3 console shows",
+		}
+	}
+	return complaint{}
+}
+
+func prefix(v any) complaint {
+	const longest = 512 // half of what S3 allows for a whole key
+	s := v.(string)
+	switch {
+	case strings.HasPrefix(s, "/"):
+		return complaint{`must not begin with "/"`, "leave the first slash out"}
+	case strings.ContainsAny(s, "{}"):
+		return complaint{"is put before the key as it is, without templates", "move the part with braces to key"}
+	case len(s) > longest:
+		return complaint{what: fmt.Sprintf("must have at most %d bytes", longest)}
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return complaint{what: "must not contain control characters"}
+	}
+	return complaint{}
+}
+
+func endpoint(v any) complaint {
+	s := v.(string)
+	if s == "" {
+		return complaint{}
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return complaint{"must be a URL that begins with http:// or https://", `for example "https://s3.example.com:9000"`}
+	case u.User != nil:
+		return complaint{"must not contain credentials", "use access_key_id and secret_access_key"}
+	case u.RawQuery != "" || u.Fragment != "":
+		return complaint{"must not have a query or fragment", `remove what follows "?" or "#"`}
+	}
+	return complaint{}
+}
+
+// pattern is for include and exclude, which are matched against whole paths:
+// a relative one would silently match nothing.
+func pattern(v any) complaint {
+	s := v.(string)
+	switch {
+	case s == "":
+		return complaint{what: "must not be empty"}
+	case !strings.HasPrefix(s, "/"):
+		return complaint{"must be an absolute pattern", `begin it with "/"; "/**/*.gz" matches in every directory`}
+	case strings.HasSuffix(s, "/"):
+		return complaint{"must match files, not a directory", `add "*" for the files in it, or "**/*.log"`}
+	case !doublestar.ValidatePattern(s):
+		return complaint{"is not a valid pattern", `close every [ and {; put \ before one that is meant literally`}
+	}
+	return complaint{}
+}
+
+func fields(v any) complaint {
+	list := v.([]string)
+	if !slices.Contains(list, "message") {
+		return complaint{`must contain "message", which is the line itself`, ""}
+	}
+	if unique := slices.Compact(slices.Sorted(slices.Values(list))); len(unique) < len(list) {
+		return complaint{"must not name a field twice", ""}
+	}
+	return complaint{}
+}

@@ -1,0 +1,136 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// value decodes one value into what p points to, and applies the rule of its
+// key. After a problem the value stays as it was.
+func (l *loader) value(path, rule string, raw, p any) {
+	switch p := p.(type) {
+	case *Agent, *Spool, *Chunk, *S3, *Telemetry:
+		l.table(path, raw, p)
+	case *Secret:
+		s, ok := l.secret(path, raw)
+		set(l, path, rule, p, Secret(s), ok)
+	case *string:
+		if p != &l.cfg.S3.AccessKeyID { // it may be the secret, put on the wrong line
+			l.written[path] = raw
+		}
+		s, ok := l.text(path, raw)
+		set(l, path, rule, p, s, ok)
+	case *[]string:
+		l.written[path] = raw
+		list, ok := l.list(path, rule, raw)
+		set(l, path, rule, p, list, ok)
+	default:
+		l.written[path] = raw
+		l.scalar(path, rule, raw, p)
+	}
+}
+
+// scalar is value for what has no parts and needs a unit or no quotes.
+func (l *loader) scalar(path, rule string, raw, p any) {
+	switch p := p.(type) {
+	case *bool:
+		b, ok := raw.(bool)
+		if !ok {
+			l.mismatch(path, "true or false", "write it without quotes")
+		}
+		set(l, path, rule, p, b, ok)
+	case *int:
+		n, ok := raw.(int64)
+		if ok = ok && int64(int(n)) == n; !ok {
+			l.mismatch(path, "a whole number", "write it without quotes")
+		}
+		set(l, path, rule, p, int(n), ok)
+	case *Size:
+		withUnit(l, path, rule, raw, p, parseSize, complaint{"must be a size with its unit", sizeHint})
+	case *Duration:
+		withUnit(l, path, rule, raw, p, func(s string) (Duration, bool) {
+			d, err := time.ParseDuration(s)
+			return Duration(d), err == nil
+		}, complaint{"must be a duration with its unit", durationHint})
+	default:
+		panic(fmt.Sprintf("config: no decoder for %T", p))
+	}
+}
+
+// withUnit decodes a string that parse understands.
+func withUnit[T any](l *loader, path, rule string, raw any, p *T, parse func(string) (T, bool), c complaint) {
+	if _, quoted := raw.(string); !quoted {
+		l.problem(path, complaint{c.what + ", in quotes", c.hint})
+		return
+	}
+	s, ok := l.text(path, raw)
+	if !ok {
+		return
+	}
+	v, ok := parse(s)
+	if !ok {
+		l.problem(path, c)
+	}
+	set(l, path, rule, p, v, ok)
+}
+
+// set stores v if it is ok and its key's rule finds nothing wrong.
+func set[T any](l *loader, path, rule string, p *T, v T, ok bool) {
+	if !ok {
+		return
+	}
+	if check := rules[rule]; check != nil {
+		if c := check(v); c != (complaint{}) {
+			l.problem(path, c)
+			return
+		}
+	}
+	*p = v
+}
+
+// text returns a string with its variables replaced.
+func (l *loader) text(path string, raw any) (string, bool) {
+	s, ok := raw.(string)
+	if !ok {
+		l.mismatch(path, "a string", `write it in quotes: "…"`)
+		return "", false
+	}
+	s, _, c := expand(s, l.getenv)
+	if c != (complaint{}) {
+		l.problem(path, c)
+		return "", false
+	}
+	return s, true
+}
+
+// secret is text that is not noted for messages.
+func (l *loader) secret(path string, raw any) (string, bool) {
+	s, ok := l.text(path, raw)
+	if ok {
+		_, l.literal[path], _ = expand(raw.(string), l.getenv)
+	}
+	return s, ok
+}
+
+// list returns the strings of a list, all of which are checked.
+func (l *loader) list(path, rule string, raw any) ([]string, bool) {
+	elements, ok := raw.([]any)
+	if !ok {
+		l.mismatch(path, "a list of strings", `write it in brackets: ["…"]`)
+		return nil, false
+	}
+	list := make([]string, len(elements))
+	for i, e := range elements {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		l.written[at] = e
+		s, good := l.text(at, e)
+		set(l, at, rule+"[]", &list[i], s, good)
+		ok = ok && !l.bad[at]
+	}
+	return list, ok
+}
+
+// mismatch notes that a value has the wrong type.
+func (l *loader) mismatch(path, want, hint string) {
+	l.problem(path, complaint{"must be " + want, hint})
+}

@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"log/slog"
+	"sort"
+	"sync"
+	"time"
+)
+
+// The causes of bad health. Each is one line of status and log.
+const (
+	causeFull   = "spool full"
+	causeSpool  = "spool"
+	causeUpload = "upload"
+	causeChunk  = "chunk"
+	causeDamage = "damage"
+)
+
+const hintFull = "lines wait in their files; see why uploads fail, or raise [spool] max_size or free disk space"
+
+// Problem is a cause of bad health, as status shows it.
+type Problem struct {
+	Cause string    `json:"cause"`
+	Error string    `json:"error"`
+	Hint  string    `json:"hint,omitempty"`
+	Since time.Time `json:"since"`
+	Count int64     `json:"count"` // how often it happened since then
+
+	kinds map[string]bool // logged since then
+}
+
+// health keeps what is wrong now. It logs each kind of a problem once, and its
+// end once with a count.
+type health struct {
+	log *slog.Logger
+	mu  sync.Mutex
+	now map[string]*Problem
+}
+
+func newHealth(log *slog.Logger) *health {
+	return &health{log: log, now: make(map[string]*Problem)}
+}
+
+// fail notes a failure. kind is what makes it news: texts may name another
+// object, or another request, every time.
+func (h *health) fail(cause, kind string, err error, hint string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.now[cause]
+	if p == nil {
+		p = &Problem{Cause: cause, Since: time.Now(), kinds: make(map[string]bool)}
+		h.now[cause] = p
+	}
+	p.Count++
+	p.Error, p.Hint = err.Error(), hint
+	if p.kinds[kind] {
+		return
+	}
+	p.kinds[kind] = true
+	if hint == "" {
+		h.log.Error(cause + ": " + p.Error)
+	} else {
+		h.log.Error(cause+": "+p.Error, "hint", hint)
+	}
+}
+
+func (h *health) ok(cause string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.now[cause]
+	if p == nil {
+		return
+	}
+	delete(h.now, cause)
+	h.log.Info(cause+": fine again", "after", time.Since(p.Since).Round(time.Millisecond).String(), "failures", p.Count)
+}
+
+// problems returns what is wrong now, oldest first.
+func (h *health) problems() []Problem {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]Problem, 0, len(h.now))
+	for _, p := range h.now {
+		list = append(list, *p)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Since.Before(list[j].Since) })
+	return list
+}

@@ -1,0 +1,285 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/spool"
+	"github.com/spoolship/spoolship/tailer"
+)
+
+// batchSize is how many bytes of lines close a batch under load: large enough
+// that two fsyncs a commit disappear beside compressing it, small enough that
+// the few batches in flight stay within the memory budget.
+const batchSize = 4 << 20
+
+// plan is what the intake needs to know of one input.
+type plan struct {
+	name  string
+	enc   *chunk.Encoder
+	key   *chunk.Template
+	vars  chunk.KeyVars // Time is filled in per batch
+	codec chunk.Codec
+	level int
+	limit int64 // stored bytes of one chunk
+
+	maxLine int // bytes; longer lines are read in parts of this size
+}
+
+// intake is the way from lines to durable blocks. The tailer's goroutine
+// fills one batch at a time; the callers of Work encode and compress batches in any
+// order; Run commits them strictly in read order, which is what makes the
+// positions of a batch true when it is durable.
+//
+// A fixed number of batches goes round (free → filled → work → order → free),
+// so a slow or full spool stops the tailer instead of filling memory.
+type intake struct {
+	spool    *spool.Spool
+	plans    []plan
+	prefix   string
+	interval time.Duration
+	hook     func(string) error
+	health   *health
+	once     bool            // a full spool that nothing can empty is an error
+	counters []inputCounters // one per plan
+
+	inFlight atomic.Int64 // bytes of lines taken and not yet durable
+
+	mu      sync.Mutex
+	cur     *batch
+	lastCut time.Time
+	timer   *time.Timer
+	closed  bool
+	err     error // of a cut that could not be reported to the tailer
+
+	free  chan *batch
+	work  chan *batch
+	order chan *batch
+}
+
+// maxWorkers bounds the memory of batches in flight on large machines; that
+// many compress more than a disk takes.
+const maxWorkers = 4
+
+// workers is how many goroutines should call Work.
+func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
+
+// inputCounters count what became durable since the start.
+type inputCounters struct {
+	bytes, records, parts, invalid, empty atomic.Int64
+}
+
+func newIntake(sp *spool.Spool, plans []plan, counters []inputCounters, prefix string, interval time.Duration, h *health, hook func(string) error) *intake {
+	n := workers() + 2 // one a worker, one being filled, one being committed
+	in := &intake{
+		spool: sp, plans: plans, counters: counters, prefix: prefix, interval: interval, hook: hook, health: h,
+		free: make(chan *batch, n), work: make(chan *batch, n), order: make(chan *batch, n),
+	}
+	for range n {
+		in.free <- newBatch(len(plans))
+	}
+	return in
+}
+
+// Span takes lines and the position after them. It implements tailer.Handler.
+func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.cur != nil && len(in.cur.raw)+len(s.Data) > batchSize {
+		if err := in.cut(); err != nil {
+			return err
+		}
+	}
+	b, err := in.current(ctx)
+	if err != nil {
+		return err
+	}
+	b.add(s)
+	in.inFlight.Add(int64(len(s.Data)))
+	if len(b.raw) >= batchSize {
+		return in.cut()
+	}
+	return nil
+}
+
+// Forget drops a file's position with the current batch.
+func (in *intake) Forget(ctx context.Context, file uint64) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	b, err := in.current(ctx)
+	if err != nil {
+		return err
+	}
+	b.forgetFile(file)
+	return nil
+}
+
+// Idle cuts at once if the last cut is a commit interval ago, so that a line
+// of a quiet file does not wait for the timer.
+func (in *intake) Idle(context.Context) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.cur == nil || time.Since(in.lastCut) < in.interval {
+		return in.err
+	}
+	return in.cut()
+}
+
+// Close cuts what is left and lets Run end once it is committed. The tailer
+// must have stopped.
+func (in *intake) Close() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return nil
+	}
+	in.closed = true
+	var err error
+	if in.cur != nil {
+		err = in.cut()
+	}
+	if in.timer != nil {
+		in.timer.Stop()
+	}
+	close(in.work)
+	close(in.order)
+	return err
+}
+
+// current returns the batch being filled, waiting for a free one.
+func (in *intake) current(ctx context.Context) (*batch, error) {
+	if in.err != nil {
+		return nil, in.err
+	}
+	if in.cur != nil {
+		return in.cur, nil
+	}
+	select {
+	case in.cur = <-in.free:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	b := in.cur
+	b.born = time.Now()
+	born := b.born
+	in.timer = time.AfterFunc(in.interval, func() { in.cutLate(b, born) })
+	return b, nil
+}
+
+// cutLate cuts b if it is still the batch that was begun at born.
+func (in *intake) cutLate(b *batch, born time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.closed && in.cur == b && b.born.Equal(born) {
+		in.err = in.cut()
+	}
+}
+
+// cut closes the current batch. It never blocks: both channels have room for
+// every batch there is.
+func (in *intake) cut() error {
+	if err := in.hook("intake.cut"); err != nil {
+		return fmt.Errorf("cut a batch: %w", err)
+	}
+	b := in.cur
+	in.cur = nil
+	in.lastCut = time.Now()
+	in.timer.Stop()
+	in.order <- b
+	in.work <- b
+	return nil
+}
+
+// Work encodes and compresses batches until Close. workers() goroutines should
+// call it.
+func (in *intake) Work() error {
+	w := newWorker(in.plans, in.prefix)
+	for b := range in.work {
+		b.err = w.encode(b)
+		b.encoded <- struct{}{}
+	}
+	return nil
+}
+
+// Run commits batches until Close and all is durable, ctx ends, or a commit
+// fails. While reading is not over, a full spool is waited for; after that,
+// what does not fit stays in the files.
+func (in *intake) Run(ctx, reading context.Context) error {
+	for {
+		var b *batch
+		var ok bool
+		select {
+		case b, ok = <-in.order:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !ok {
+			return nil
+		}
+		<-b.encoded
+		if b.err != nil {
+			return b.err
+		}
+		if err := in.commit(reading, b); err != nil {
+			return err
+		}
+		in.inFlight.Add(-int64(len(b.raw)))
+		b.reset()
+		in.free <- b
+	}
+}
+
+// errStopped says that batches were given up because the agent stops while
+// the spool is full. Their lines are still in the files.
+var errStopped = errors.New("stopped while the spool was full")
+
+// commit appends b, waiting while the spool is full.
+func (in *intake) commit(reading context.Context, b *batch) error {
+	for {
+		changed := in.spool.Changed()
+		err := in.spool.Append(&b.out)
+		if err == nil {
+			in.health.ok(causeFull)
+			in.health.ok(causeSpool)
+			b.count(in.counters)
+			return nil
+		}
+		if !errors.Is(err, spool.ErrFull) {
+			return fmt.Errorf("append to the spool: %w", err)
+		}
+		if err := in.makeRoom(err); err != nil {
+			return err
+		}
+		in.health.fail(causeFull, "", err, hintFull)
+		select {
+		case <-changed:
+		case <-time.After(time.Second): // disk space comes back without a notice
+		case <-reading.Done():
+			return errStopped
+		}
+	}
+}
+
+// makeRoom lets what fills the spool be shipped: chunks that are still open
+// would wait for their age. full is returned if there is nothing to ship and
+// nobody to wait for.
+func (in *intake) makeRoom(full error) error {
+	st := in.spool.Stats()
+	switch {
+	case st.SealedChunks > 0:
+		return nil
+	case st.OpenChunks > 0:
+		if _, err := in.spool.Seal(func(spool.Chunk) bool { return true }); err != nil && !errors.Is(err, spool.ErrFull) {
+			return fmt.Errorf("seal chunks: %w", err)
+		}
+	case in.once:
+		return fmt.Errorf("append to the spool: %w", full)
+	}
+	return nil
+}

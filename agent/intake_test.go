@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/spoolship/spoolship/spool"
+	"github.com/spoolship/spoolship/tailer"
+)
+
+// newTestIntake returns a running intake over a new spool; the returned
+// function closes it and waits until all is durable.
+func newTestIntake(tb testing.TB, s *site, interval time.Duration) (*intake, *spool.Spool, func()) {
+	tb.Helper()
+	sp, err := spool.Open(spool.Options{Dir: s.cfg.Agent.StateDir})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a, err := New(Options{Config: s.cfg})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	in := newIntake(sp, a.plans, a.counters, "", interval, a.health, a.o.Hook)
+	done := make(chan error, 2)
+	go func() { done <- in.Run(context.Background(), context.Background()) }()
+	go func() { done <- in.Work() }()
+	return in, sp, func() {
+		tb.Helper()
+		if err := in.Close(); err != nil {
+			tb.Error(err)
+		}
+		if err := errors.Join(<-done, <-done); err != nil {
+			tb.Error(err)
+		}
+		if err := sp.Close(); err != nil {
+			tb.Error(err)
+		}
+	}
+}
+
+func give(tb testing.TB, in *intake, from int64, data string) {
+	tb.Helper()
+	s := tailer.Span{File: 1, Path: "/a", From: from, To: from + int64(len(data)), Data: []byte(data), Position: []byte{1}}
+	if err := in.Span(tb.Context(), &s); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func TestIdleCutsAtOnceAndTheTimerLater(t *testing.T) {
+	in, sp, closeAll := newTestIntake(t, newSite(t), 50*time.Millisecond)
+	defer closeAll()
+	records := func(n int64) func() bool {
+		return func() bool { c := sp.Chunks(); return len(c) == 1 && c[0].Records == n }
+	}
+	give(t, in, 0, "{}\n")
+	if err := in.Idle(t.Context()); err != nil { // the last cut was long ago
+		t.Fatal(err)
+	}
+	eventually(t, "the first line is durable", records(1))
+	give(t, in, 3, "{}\n")
+	if err := in.Idle(t.Context()); err != nil { // too early: the timer cuts
+		t.Fatal(err)
+	}
+	eventually(t, "the second line is durable", records(2))
+	if n := sp.Stats().Batch; n != 2 {
+		t.Errorf("%d batches", n)
+	}
+	if n := in.inFlight.Load(); n != 0 {
+		eventually(t, "nothing is in flight", func() bool { return in.inFlight.Load() == 0 })
+	}
+}
+
+func TestCloseMakesWhatIsLeftDurable(t *testing.T) {
+	s := newSite(t)
+	in, _, closeAll := newTestIntake(t, s, time.Hour)
+	give(t, in, 0, "{\"a\":1}\nnot json\n\n")
+	closeAll()
+	sp, err := spool.Open(spool.Options{Dir: s.cfg.Agent.StateDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.Close()
+	c := sp.Chunks()
+	if len(c) != 1 || c[0].Records != 2 {
+		t.Fatalf("chunks %+v", c)
+	}
+	r, err := sp.OpenChunk(c[0].Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.Block(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Ranges) != 1 || b.Ranges[0].From != 0 || b.Ranges[0].To != 18 {
+		t.Errorf("ranges %+v", b.Ranges)
+	}
+	if p, err := sp.Positions(); err != nil || len(p) != 1 || !bytes.Equal(p[0].Data, []byte{1}) {
+		t.Errorf("positions %v %v", p, err)
+	}
+}
+
+// The newest position of a file wins, and adjacent spans become one range.
+func TestSpansOfOneFileAreMerged(t *testing.T) {
+	b := newBatch(1)
+	b.add(&tailer.Span{File: 1, From: 0, To: 2, Data: []byte("a\n"), Position: []byte{1}})
+	b.add(&tailer.Span{File: 1, From: 2, To: 4, Data: []byte("b\n"), Position: []byte{2}})
+	b.add(&tailer.Span{File: 2, From: 0, To: 2, Data: []byte("c\n"), Position: []byte{3}})
+	b.add(&tailer.Span{File: 1, From: 4, To: 6, Data: []byte("dd"), Cut: true, Position: []byte{4}})
+	b.add(&tailer.Span{File: 1, From: 6, To: 8, Data: []byte("e\n"), Part: 1, Position: []byte{5}})
+	want := "[{1 /0-4@0} {2 /0-2@4} {1 /4-6@6} {1 /6-8@8}]"
+	var got []string
+	for _, s := range b.spans[0] {
+		got = append(got, fmt.Sprintf("{%d /%d-%d@%d}", s.file, s.from, s.to, s.start))
+	}
+	if fmt.Sprint(got) != want {
+		t.Errorf("spans %v, want %s", got, want)
+	}
+	if ref := b.files[1]; !bytes.Equal(b.pos[ref.start:ref.end], []byte{5}) {
+		t.Errorf("position %v", b.pos[ref.start:ref.end])
+	}
+}
+
+// BenchmarkIntake is the road from lines in memory to durable blocks.
+func BenchmarkIntake(b *testing.B) {
+	var text bytes.Buffer
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for text.Len() < 1<<20-600 {
+		fmt.Fprintf(&text, `{"time":"2026-11-23T14:%02d:%02d.%06dZ","level":"info","service":"checkout","host":"web-%d","request_id":"%016x%016x","user":%d,"method":"GET","path":"/api/v1/items/%d/details","status":%d,"duration_ms":%d,"bytes":%d,"agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36","message":"request finished without errors and was answered from the cache"}`+"\n",
+			rnd.IntN(60), rnd.IntN(60), rnd.IntN(1e6), rnd.IntN(8), rnd.Uint64(), rnd.Uint64(), rnd.IntN(100000), rnd.IntN(5000), 200+rnd.IntN(4), rnd.IntN(900), rnd.IntN(65000))
+	}
+	for _, validate := range []string{"full", "off"} {
+		b.Run("validate="+validate, func(b *testing.B) {
+			s := newSite(b)
+			s.cfg.Inputs[0].Validate = validate
+			in, _, closeAll := newTestIntake(b, s, time.Second)
+			b.SetBytes(int64(text.Len()))
+			b.ReportAllocs()
+			from := int64(0)
+			for b.Loop() {
+				give(b, in, from, text.String())
+				from += int64(text.Len())
+			}
+			closeAll()
+		})
+	}
+}

@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/spool"
+)
+
+// serve opens the socket and answers on it until the returned function is
+// called. A socket that can't be had is worth a warning, not a stop: lines
+// come first.
+func (a *Agent) serve() func() {
+	path := a.o.Config.Telemetry.Socket
+	if path == "" {
+		return func() {}
+	}
+	l, err := listen(path)
+	if err != nil {
+		a.o.Logger.Warn("no status socket", "error", err, "hint", "create its directory, or set [telemetry] socket")
+		return func() {}
+	}
+	srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.o.Logger.Warn("status socket failed", "error", err)
+		}
+	}()
+	return func() {
+		_ = srv.Close() // its listener removes the socket
+		<-done
+	}
+}
+
+// listen makes the socket, replacing one that nobody answers on.
+func listen(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("make the socket's directory: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if c, dialErr := net.Dial("unix", path); dialErr == nil {
+			_ = c.Close()
+			return nil, fmt.Errorf("socket %s is in use by another process", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("remove the stale socket: %w", err)
+		}
+		l, err = net.Listen("unix", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o660)
+}
+
+func (a *Agent) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.Status(), nil) })
+	mux.HandleFunc("GET /positions", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+		list, err := FilePositions(sp)
+		reply(w, list, err)
+	}))
+	mux.HandleFunc("GET /chunks", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+		reply(w, sp.Chunks(), nil)
+	}))
+	mux.HandleFunc("GET /verify", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+		reply(w, Verify(sp), nil)
+	}))
+	mux.HandleFunc("GET /objects/{seq}", a.withSpool(func(w http.ResponseWriter, r *http.Request, sp *spool.Spool) {
+		seq, err := strconv.ParseUint(r.PathValue("seq"), 10, 64)
+		if err != nil {
+			http.Error(w, "not a chunk: "+r.PathValue("seq"), http.StatusNotFound)
+			return
+		}
+		body, err := OpenObject(sp, seq)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.FormatInt(body.Size(), 10))
+		_, _ = io.Copy(w, body) // a failure cuts the answer short of its Content-Length
+	}))
+	return mux
+}
+
+// withSpool answers 503 while no spool is open.
+func (a *Agent) withSpool(f func(http.ResponseWriter, *http.Request, *spool.Spool)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s := a.current.Load()
+		if s == nil {
+			http.Error(w, "the spool is not open", http.StatusServiceUnavailable)
+			return
+		}
+		f(w, r, s.spool)
+	}
+}
+
+func reply(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client went away
+}
+
+// Verify checks a spool and returns what is damaged, a line each.
+func Verify(sp *spool.Spool) []string {
+	lines := []string{}
+	for _, err := range sp.Verify() {
+		lines = append(lines, err.Error())
+	}
+	return lines
+}
+
+// OpenObject returns the object of an unacked chunk: the bytes that are
+// shipped for it (or would be now, if it is open).
+func OpenObject(sp *spool.Spool, seq uint64) (*chunk.Body, error) {
+	for _, c := range sp.Chunks() {
+		if c.Seq != seq {
+			continue
+		}
+		codec, err := chunk.ParseCodec(c.Codec)
+		if err != nil {
+			return nil, err
+		}
+		src := &source{}
+		if c.State != spool.StateTombstone {
+			if src.reader, err = sp.OpenChunk(seq); err != nil {
+				return nil, err
+			}
+		}
+		return chunk.NewBody(codec, 1, src)
+	}
+	return nil, fmt.Errorf("chunk %d is not in the spool (it may have been shipped)", seq)
+}

@@ -1,0 +1,214 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/spool"
+	"github.com/spoolship/spoolship/tailer"
+)
+
+// ErrIncomplete is how a run with Once ends that was told to stop before
+// everything was shipped.
+var ErrIncomplete = errors.New("stopped before everything was shipped; the rest is in the spool and its files")
+
+// ErrUnread is how a run with Once ends that could not read everything.
+var ErrUnread = errors.New("not everything could be read, the rest is shipped")
+
+// session is the pipeline over one opened spool.
+type session struct {
+	spool   *spool.Spool
+	tailer  *tailer.Tailer
+	intake  *intake
+	roller  *roller
+	shipper *shipper
+}
+
+// session runs the pipeline until ctx ends, all is shipped (Once), or a part
+// fails. serve is called once the spool's lock is held: only then is the
+// socket ours. opened says whether the spool could be opened.
+func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened bool, err error) {
+	c := a.o.Config
+	sp, err := spool.Open(spool.Options{
+		Dir: c.Agent.StateDir, SegmentSize: int64(c.Spool.SegmentSize), MaxSize: int64(c.Spool.MaxSize),
+		MinFree: int64(c.Spool.MinFree), Suspect: suspect, Logger: a.o.Logger, Hook: a.o.Hook,
+	})
+	if err != nil {
+		return false, fmt.Errorf("open the spool: %w", err)
+	}
+	defer func() {
+		if s := a.current.Swap(nil); s != nil {
+			a.retire(s)
+		}
+		err = errors.Join(err, sp.Close())
+	}()
+	s, err := a.newSession(sp)
+	if err != nil {
+		return true, err
+	}
+	a.current.Store(s)
+	serve()
+	return true, s.run(ctx, a)
+}
+
+func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
+	c := a.o.Config
+	s := &session{spool: sp}
+	s.intake = newIntake(sp, a.plans, a.counters, c.S3.Prefix, time.Duration(c.Spool.CommitInterval), a.health, a.o.Hook)
+	s.intake.once = a.o.Once
+	positions, err := sp.Positions()
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	o := tailerOptions(c)
+	for _, p := range positions {
+		o.Positions = append(o.Positions, p.Data)
+	}
+	o.NextFile, o.Once, o.FlushPartial, o.Logger = sp.NextFile(), a.o.Once, a.o.FlushPartial, a.o.Logger
+	if s.tailer, err = tailer.New(o, s.intake); err != nil {
+		return nil, err
+	}
+	chunkOf := make(map[string]config.Chunk)
+	for _, in := range c.Inputs {
+		chunkOf[in.Name] = in.Chunk
+	}
+	lookup := func(input string) config.Chunk {
+		if ch, ok := chunkOf[input]; ok {
+			return ch
+		}
+		return c.Chunk // an input that was removed from the configuration
+	}
+	s.roller = &roller{spool: sp, maxAge: func(input string) time.Duration { return time.Duration(lookup(input).MaxAge) }}
+	s.shipper = &shipper{
+		spool: sp, sink: a.o.Sink, log: a.o.Logger, health: a.health, hook: a.o.Hook, done: &a.uploads,
+		uploads: c.S3.MaxUploads, conditional: c.S3.Conditional,
+		level: func(c *spool.Chunk) int {
+			if ch := lookup(c.Input); ch.Compression == c.Codec {
+				return ch.Level
+			}
+			return 1 // the level of another codec says nothing
+		},
+		plans: a.plans,
+	}
+	s.shipper.doubt()
+	return s, nil
+}
+
+// tailerOptions is the part of the configuration that the tailer needs.
+func tailerOptions(c *config.Config) tailer.Options {
+	o := tailer.Options{
+		ScanInterval: time.Duration(c.Agent.ScanInterval), PollInterval: time.Duration(c.Agent.PollInterval),
+		RotateWait: time.Duration(c.Agent.RotateWait), CloseInactive: time.Duration(c.Agent.CloseInactive),
+		MaxOpenFiles: c.Agent.MaxOpenFiles,
+	}
+	for _, in := range c.Inputs {
+		o.Inputs = append(o.Inputs, tailer.Input{
+			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
+			StartAtEnd: in.StartAt == "end", MaxLineSize: int(in.MaxLineSize),
+		})
+	}
+	return o
+}
+
+// run starts the parts and stops them in the order that data flows: tailer,
+// intake, roller, shipper. ctx's end stops the tailer, the rest follows; a
+// failure of any part stops all at once.
+func (s *session) run(ctx context.Context, a *Agent) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends with a failure, or when a stop takes too long
+	defer cancel()
+	g, work := errgroup.WithContext(work)
+	reading, stopReading := context.WithCancel(work)
+	defer stopReading()
+	defer context.AfterFunc(ctx, stopReading)()
+
+	rolling, spooled := context.WithCancel(work) // ends when all that was read is durable
+	defer spooled()
+	sealed := make(chan struct{}) // closed when, with Once, all of that is sealed
+	g.Go(func() error {
+		err := a.o.Hook("tailer.start")
+		if err == nil {
+			err = s.tailer.Run(reading)
+		}
+		return errors.Join(err, s.intake.Close())
+	})
+	for range workers() {
+		g.Go(s.intake.Work)
+	}
+	g.Go(func() error {
+		defer spooled()
+		if err := s.intake.Run(work, reading); !errors.Is(err, errStopped) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error { return s.roll(rolling, work, ctx, sealed, a.o.Once) })
+	g.Go(func() error {
+		return s.ship(ctx, work, cancel, sealed, time.Duration(a.o.Config.Agent.ShutdownTimeout))
+	})
+	g.Go(func() error { return s.announce(reading, a) })
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // the stop's deadline; what was not finished is done after the next start
+	}
+	if err == nil && a.o.Once {
+		err = s.complete(ctx)
+	}
+	return err
+}
+
+// complete says what a run with Once has left undone.
+func (s *session) complete(ctx context.Context) error {
+	if ctx.Err() != nil || s.spool.Len() > 0 {
+		return ErrIncomplete
+	}
+	if n := s.shipper.done.snapshot().Tombstones; n > 0 {
+		return fmt.Errorf("%w: %d damaged chunks were set aside in quarantine", ErrUnread, n)
+	}
+	for _, in := range s.tailer.Stats() {
+		if in.LostBytes > 0 {
+			return fmt.Errorf("%w: input %s: %d bytes were destroyed before", ErrUnread, in.Name, in.LostBytes)
+		}
+		if n := len(in.Errors); n > 0 {
+			return fmt.Errorf("%w: input %s: %d files or directories can't be read, the first is %s: %s", ErrUnread, in.Name, n, in.Errors[0].Path, in.Errors[0].Problem)
+		}
+	}
+	return nil
+}
+
+// roll seals by age until everything is spooled, and then, with once and
+// unless the agent was told to stop, the rest.
+func (s *session) roll(rolling, work, ctx context.Context, sealed chan<- struct{}, once bool) error {
+	if err := s.roller.Run(rolling); err != nil || work.Err() != nil {
+		return err
+	}
+	if !once || ctx.Err() != nil {
+		return nil
+	}
+	defer close(sealed)
+	return s.roller.sealAll(work)
+}
+
+// ship uploads until ctx ends, or until all is acked once sealed is closed.
+// After ctx's end running uploads have timeout to finish.
+func (s *session) ship(ctx, work context.Context, cancel context.CancelFunc, sealed <-chan struct{}, timeout time.Duration) error {
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(timeout, cancel) })()
+	return s.shipper.Run(work, ctx, sealed)
+}
+
+// announce tells once that files are followed.
+func (s *session) announce(reading context.Context, a *Agent) error {
+	select {
+	case <-s.tailer.Ready():
+		a.o.Logger.Info("following files", "inputs", len(a.plans), "queue", s.spool.Stats().Queue)
+		if a.o.Ready != nil {
+			a.ready.Do(a.o.Ready)
+		}
+	case <-reading.Done():
+	}
+	return nil
+}

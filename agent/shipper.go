@@ -1,0 +1,432 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/agent/sink"
+	"github.com/spoolship/spoolship/spool"
+)
+
+// Backoff between attempts: full jitter over a window that doubles from
+// backoffBase to backoffMax.
+const (
+	backoffBase = 200 * time.Millisecond
+	backoffMax  = 30 * time.Second
+)
+
+// unhealthyAfter is how many attempts of one chunk fail in passing before
+// health says so: single failures are daily business.
+const unhealthyAfter = 3
+
+// shipper puts sealed chunks, oldest first, several at once, and acks them.
+// Its retry loop is the only one; nothing is given up because of an answer.
+type shipper struct {
+	spool       *spool.Spool
+	sink        sink.Sink
+	log         *slog.Logger
+	health      *health
+	hook        func(string) error
+	uploads     int    // at once
+	conditional string // auto, always, never
+	level       func(c *spool.Chunk) int
+	plans       []plan // to rebuild damaged blocks by
+	done        *uploadLog
+
+	mu       sync.Mutex
+	claimed  map[uint64]bool
+	doubtful map[uint64]bool // chunks that an earlier process may have put
+	plain    bool            // the destination does not know If-None-Match
+}
+
+// UploadStats are the figures of the uploads since the start.
+type UploadStats struct {
+	Objects    int64     `json:"objects"`
+	Bytes      int64     `json:"bytes"`     // of objects, compressed
+	RawBytes   int64     `json:"raw_bytes"` // of records
+	Records    int64     `json:"records"`
+	Tombstones int64     `json:"tombstones"`
+	Failures   int64     `json:"failures"` // attempts
+	Rebuilt    int64     `json:"rebuilt"`  // damaged blocks that were restored
+	LastKey    string    `json:"last_key,omitempty"`
+	LastTime   time.Time `json:"last_time,omitzero"`
+}
+
+// uploadLog keeps UploadStats. Any goroutine may use it.
+type uploadLog struct {
+	mu    sync.Mutex
+	stats UploadStats
+}
+
+func (l *uploadLog) update(f func(*UploadStats)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(&l.stats)
+}
+
+func (l *uploadLog) snapshot() UploadStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
+}
+
+// doubt marks every chunk that is sealed already: an earlier process, or an
+// earlier session, may have put it. It is called before anything is started.
+func (s *shipper) doubt() {
+	s.claimed, s.doubtful = make(map[uint64]bool), make(map[uint64]bool)
+	for _, c := range s.spool.Chunks() {
+		if c.State != spool.StateOpen {
+			s.doubtful[c.Seq] = true
+		}
+	}
+}
+
+// Run ships until stop ends; uploads that run then are finished while ctx
+// allows. With drain it returns once no chunk is left.
+func (s *shipper) Run(ctx, stop context.Context, drain <-chan struct{}) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for range s.uploads {
+		g.Go(func() error {
+			for {
+				c, ok := s.next(ctx, stop, drain)
+				if !ok {
+					return nil
+				}
+				if err := s.ship(ctx, stop, &c); err != nil {
+					return err
+				}
+				s.release(c.Seq)
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// next waits for the oldest sealed chunk that nobody ships, and claims it.
+func (s *shipper) next(ctx, stop context.Context, drain <-chan struct{}) (spool.Chunk, bool) {
+	for stop.Err() == nil && ctx.Err() == nil {
+		changed := s.spool.Changed()
+		draining := isClosed(drain) // before looking: all is sealed by then
+		c, ok := s.claim()
+		if ok {
+			return c, true
+		}
+		wait := drain
+		if draining {
+			if s.spool.Len() == 0 {
+				return c, false
+			}
+			wait = nil
+		}
+		select {
+		case <-changed:
+		case <-wait:
+		case <-stop.Done():
+		case <-ctx.Done():
+			return c, false
+		}
+	}
+	return spool.Chunk{}, false
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *shipper) claim() (spool.Chunk, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, ok := s.spool.NextSealed(0); ok; c, ok = s.spool.NextSealed(c.Seq) {
+		if !s.claimed[c.Seq] {
+			s.claimed[c.Seq] = true
+			return c, true
+		}
+	}
+	return spool.Chunk{}, false
+}
+
+func (s *shipper) release(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.claimed, seq)
+	delete(s.doubtful, seq)
+}
+
+// attempt is what the tries of one chunk so far say about the next.
+type attempt struct {
+	n        int
+	inDoubt  bool // an earlier try may have been carried out
+	cutShort bool // the last try was conditional and its connection broke
+	spoilt   bool // what may be there is not what was sent: it must be overwritten
+	restored int  // how often damaged blocks were rebuilt
+}
+
+// ifAbsent says whether the next try is conditional. A condition is worth its
+// risk only where the object may be there already; a store may answer 412
+// before it read the body and reset the connection, so after a broken
+// conditional try the next one goes without.
+func (a *attempt) ifAbsent(mode string, plain bool) bool {
+	switch {
+	case plain || mode == "never" || a.cutShort || a.spoilt:
+		return false
+	case mode == "always":
+		return true
+	default:
+		return a.inDoubt
+	}
+}
+
+// ship puts c until it is delivered or stop ends, and acks it. Only failures
+// of the spool are returned.
+func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk) error {
+	s.mu.Lock()
+	a := attempt{inDoubt: s.doubtful[c.Seq]}
+	s.mu.Unlock()
+	for {
+		size, err := s.try(ctx, c, &a)
+		if err == nil {
+			return s.delivered(ctx, stop, c, size)
+		}
+		if ctx.Err() != nil {
+			return nil // the deadline of a stop; the chunk stays
+		}
+		var damage *spool.DamageError
+		if errors.As(err, &damage) {
+			if err = s.mend(c, &a, damage); err == nil {
+				continue
+			}
+		}
+		wait := backoff(a.n, 0)
+		var failed *sink.Error
+		switch {
+		case errors.As(err, &failed):
+			wait = s.failed(c, &a, failed)
+		case ends(err):
+			return err
+		default:
+			// Whatever keeps this chunk from being read now, it is not lost, and
+			// the others can go on.
+			s.health.fail(causeChunk, c.Name, fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, err), "check the disk of the state directory; the chunk is held and tried again")
+		}
+		if !pause(ctx, stop, wait) {
+			return nil
+		}
+	}
+}
+
+// ends says whether an error of the spool is one that only a new session, or
+// an operator, gets over.
+func ends(err error) bool {
+	for _, e := range []error{spool.ErrOutcomeUnknown, spool.ErrVanished, spool.ErrClosed, spool.ErrNoChunk} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits for d; false says that it is time to stop.
+func pause(ctx, stop context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-stop.Done():
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// try makes one attempt and returns the object's size once it is there.
+func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt) (int64, error) {
+	a.n++
+	src := &source{}
+	if c.State == spool.StateSealed {
+		r, err := s.spool.OpenChunk(c.Seq)
+		if err != nil {
+			return 0, err
+		}
+		src.reader = r
+	}
+	codec, err := chunk.ParseCodec(c.Codec)
+	if err != nil {
+		return 0, fmt.Errorf("chunk %d of %s: %w", c.Number, c.Input, err)
+	}
+	body, err := chunk.NewBody(codec, s.level(c), src)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.hook("put.before"); err != nil {
+		return 0, &sink.Error{Code: "fault", Err: err}
+	}
+	s.mu.Lock()
+	plain := s.plain
+	s.mu.Unlock()
+	o := &sink.Object{
+		Key: c.Name, ContentType: "application/x-ndjson", Metadata: metadata(c, body.RawCRC()),
+		Size: body.Size(), SHA256: body.SHA256(), Body: body, IfAbsent: a.ifAbsent(s.conditional, plain),
+	}
+	err = s.sink.Put(ctx, o)
+	if src.err != nil {
+		return 0, src.err // the spool's error, whatever the sink made of it
+	}
+	if errors.Is(err, sink.ErrExists) {
+		err = nil // the key holds the content's digest: it is this very object
+	}
+	var failed *sink.Error
+	if errors.As(err, &failed) {
+		a.inDoubt = a.inDoubt || failed.InDoubt
+		a.spoilt = a.spoilt || failed.Spoilt
+		a.cutShort = o.IfAbsent && failed.Status == 0
+		if failed.Class == sink.NotConditional {
+			s.mu.Lock()
+			s.plain = true
+			s.mu.Unlock()
+		}
+	}
+	return o.Size, err
+}
+
+// failed takes note of a failed attempt and returns how long to wait.
+func (s *shipper) failed(c *spool.Chunk, a *attempt, e *sink.Error) time.Duration {
+	s.done.update(func(st *UploadStats) { st.Failures++ })
+	s.log.Debug("upload failed", "key", c.Name, "attempt", a.n, "code", e.Code, "error", e.Err)
+	if e.Class == sink.NotConditional {
+		s.log.Warn("the destination does not know If-None-Match; going on without", "error", e.Err)
+		return 0
+	}
+	if e.Class == sink.Config || a.n >= unhealthyAfter {
+		s.health.fail(causeUpload, e.Code, e, e.Hint)
+	}
+	return backoff(a.n, e.RetryAfter)
+}
+
+// backoff returns a random time in the n-th window (n from 1), and never less
+// than the destination asked for.
+func backoff(n int, least time.Duration) time.Duration {
+	window := backoffMax
+	if n < 16 {
+		window = min(backoffMax, backoffBase<<(n-1))
+	}
+	return least + rand.N(window) //nolint:gosec // jitter need not be secret
+}
+
+// delivered acks c. From here on its blocks are given up. A disk without room
+// for the ack is waited for.
+func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int64) error {
+	if err := s.hook("put.after"); err != nil {
+		return fmt.Errorf("after the upload of %s: %w", c.Name, err)
+	}
+	for {
+		err := s.spool.Ack(c.Seq)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, spool.ErrFull) {
+			return fmt.Errorf("ack %s: %w", c.Name, err)
+		}
+		s.health.fail(causeFull, "ack", err, hintFull)
+		if !pause(ctx, stop, time.Second) {
+			return nil
+		}
+	}
+	s.health.ok(causeUpload)
+	s.health.ok(causeChunk)
+	s.health.ok(causeSpool)
+	s.done.update(func(st *UploadStats) {
+		st.LastKey, st.LastTime = c.Name, time.Now()
+		st.Objects++
+		st.Bytes += size
+		if c.State == spool.StateTombstone {
+			st.Tombstones++
+			return
+		}
+		st.RawBytes += c.RawSize
+		st.Records += c.Records
+	})
+	s.log.Debug("shipped", "key", c.Name, "records", c.Records, "bytes", size)
+	return nil
+}
+
+// mend rebuilds what is damaged of c, or sets c aside.
+func (s *shipper) mend(c *spool.Chunk, a *attempt, d *spool.DamageError) error {
+	why, err := s.restore(c, a, d)
+	if err != nil || why == nil {
+		return err // the object is still the same, and so are the doubts
+	}
+	if err := s.bury(c, d, why); err != nil {
+		return err
+	}
+	*a = attempt{}
+	return nil
+}
+
+// bury sets the damaged chunk aside, which can't be restored; c becomes its
+// tombstone.
+func (s *shipper) bury(c *spool.Chunk, d *spool.DamageError, why error) error {
+	s.health.fail(causeDamage, c.Name, fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, why),
+		"the chunk's blocks are in the state directory's quarantine folder and a tombstone object is shipped in its place; check the disk")
+	if err := s.spool.Bury(c.Seq, "damaged: "+d.Err.Error()); err != nil {
+		return fmt.Errorf("set chunk %d of %s aside: %w", c.Number, c.Input, err)
+	}
+	if now, ok := s.spool.NextSealed(c.Seq - 1); ok && now.Seq == c.Seq {
+		*c = now
+	}
+	return nil
+}
+
+// metadata of format 1 of the object.
+func metadata(c *spool.Chunk, crc uint32) map[string]string {
+	m := map[string]string{
+		"spoolship-format":  "1",
+		"spoolship-queue":   c.Queue,
+		"spoolship-input":   c.Input,
+		"spoolship-chunk":   strconv.FormatUint(c.Number, 10),
+		"spoolship-records": strconv.FormatInt(c.Records, 10),
+		"spoolship-crc32":   fmt.Sprintf("%08x", crc),
+	}
+	if c.State == spool.StateTombstone {
+		m["spoolship-tombstone"] = c.Reason
+		return m
+	}
+	m["spoolship-first"] = time.Unix(0, c.First).UTC().Format(time.RFC3339Nano)
+	m["spoolship-last"] = time.Unix(0, c.Last).UTC().Format(time.RFC3339Nano)
+	return m
+}
+
+// source feeds a chunk's blocks to the object. A tombstone has none.
+type source struct {
+	reader *spool.Reader
+	err    error // the last failure: it may not survive its way through an HTTP client
+}
+
+func (s *source) Len() int {
+	if s.reader == nil {
+		return 0
+	}
+	return s.reader.Len()
+}
+
+func (s *source) Piece(i int) (chunk.Piece, error) {
+	b, err := s.reader.Block(i)
+	if err != nil {
+		s.err = err
+		return chunk.Piece{}, err
+	}
+	return chunk.Piece{Encoding: chunk.Encoding(b.Encoding), Data: b.Data, RawSize: b.RawSize, RawCRC: b.RawCRC}, nil
+}

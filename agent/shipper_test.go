@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/agent/sink"
+)
+
+func TestIfAbsent(t *testing.T) {
+	for _, c := range []struct {
+		mode  string
+		a     attempt
+		plain bool
+		want  bool
+	}{
+		{"auto", attempt{}, false, false},
+		{"auto", attempt{inDoubt: true}, false, true},
+		{"auto", attempt{inDoubt: true, cutShort: true}, false, false},
+		{"auto", attempt{inDoubt: true}, true, false},
+		{"auto", attempt{inDoubt: true, spoilt: true}, false, false},
+		{"always", attempt{spoilt: true}, false, false},
+		{"always", attempt{}, false, true},
+		{"always", attempt{cutShort: true}, false, false},
+		{"always", attempt{}, true, false},
+		{"never", attempt{inDoubt: true}, false, false},
+	} {
+		if got := c.a.ifAbsent(c.mode, c.plain); got != c.want {
+			t.Errorf("%s %+v plain=%v: got %v", c.mode, c.a, c.plain, got)
+		}
+	}
+}
+
+func TestBackoffStaysInItsWindow(t *testing.T) {
+	for n := 1; n < 100; n++ {
+		for range 100 {
+			if d := backoff(n, time.Second); d < time.Second || d > time.Second+backoffMax {
+				t.Fatalf("attempt %d: %s", n, d)
+			}
+		}
+	}
+	if d := backoff(1, 0); d > backoffBase {
+		t.Errorf("first wait %s", d)
+	}
+}
+
+// Each case scripts the first attempts; after them everything works. The
+// lines must be there once, and the attempts conditional as listed.
+func TestEveryAnswerLeadsToDelivery(t *testing.T) {
+	fail := func(class sink.Class, status int, inDoubt bool) error {
+		return &sink.Error{Class: class, Status: status, InDoubt: inDoubt, Code: "X", Hint: "do something", Err: errors.New("injected")}
+	}
+	type answer struct {
+		store bool
+		err   error
+	}
+	for _, c := range []struct {
+		name    string
+		answers []answer
+		want    []bool // IfAbsent of each attempt
+	}{
+		{"refused", []answer{{false, fail(sink.Temporary, 0, false)}}, []bool{false, false}},
+		{"server error", []answer{{false, fail(sink.Temporary, 500, true)}}, []bool{false, true}},
+		{"lost answer", []answer{{true, fail(sink.Temporary, 0, true)}}, []bool{false, true}},
+		{"no permission", []answer{{false, fail(sink.Config, 403, false)}}, []bool{false, false}},
+		{"conditional try breaks", []answer{{true, fail(sink.Temporary, 0, true)}, {false, fail(sink.Temporary, 0, true)}}, []bool{false, true, false}},
+		{"condition unknown", []answer{{false, fail(sink.Temporary, 503, true)}, {false, fail(sink.NotConditional, 501, false)}}, []bool{false, true, false}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			want := s.write(t, "a.log", 0, 100)
+			dest := newMemSink()
+			dest.script = func(n int, _ *sink.Object) (bool, error) {
+				if n < len(c.answers) {
+					return c.answers[n].store, c.answers[n].err
+				}
+				return true, nil
+			}
+			if err := s.agent(t, Options{Sink: dest, Once: true}).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			sameLines(t, dest.lines(t), want)
+			var got []bool
+			for _, a := range dest.attempts() {
+				got = append(got, a.ifAbsent)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("conditional %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// A chunk that was sealed before the start may have been put by the process
+// before: its first attempt is conditional.
+func TestRestartPutsInDoubt(t *testing.T) {
+	s := newSite(t)
+	want := s.write(t, "a.log", 0, 100)
+	dest := newMemSink()
+	dead := errors.New("killed between put and ack")
+	err := s.agent(t, Options{Sink: dest, Once: true, Hook: func(step string) error {
+		if step == "put.after" {
+			return dead
+		}
+		return nil
+	}}).Run(t.Context())
+	if !errors.Is(err, dead) {
+		t.Fatal(err)
+	}
+	if err := s.agent(t, Options{Sink: dest, Once: true}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sameLines(t, dest.lines(t), want)
+	if tries := dest.attempts(); len(tries) != 2 || tries[0].ifAbsent || !tries[1].ifAbsent {
+		t.Errorf("attempts %+v", tries)
+	}
+}
+
+func TestHealthTellsTheFixAndTheRecovery(t *testing.T) {
+	s := newSite(t)
+	s.write(t, "a.log", 0, 1)
+	dest := newMemSink()
+	broken := true
+	dest.script = func(int, *sink.Object) (bool, error) {
+		if broken {
+			return false, &sink.Error{Class: sink.Config, Code: "AccessDenied", Status: 403, Hint: "allow s3:PutObject", Err: errors.New("access denied")}
+		}
+		return true, nil
+	}
+	s.cfg.Chunk.MaxAge = config.Duration(time.Millisecond)
+	a := s.agent(t, Options{Sink: dest})
+	start(t, a)
+	eventually(t, "bad health with the fix", func() bool {
+		p := a.Status().Problems
+		return len(p) == 1 && p[0].Cause == causeUpload && p[0].Hint == "allow s3:PutObject"
+	})
+	dest.mu.Lock()
+	broken = false
+	dest.mu.Unlock()
+	eventually(t, "good health", func() bool { st := a.Status(); return st.Healthy && st.Uploads.Objects == 1 })
+}

@@ -1,0 +1,46 @@
+// Package s3 puts objects into an Amazon S3 bucket, or into a store that
+// speaks its protocol.
+//
+// # Requests
+//
+// PutObject is the only call that is ever made, so s3:PutObject is the only
+// permission that is ever needed. One Put is one request: the SDK's retries are
+// off and redirects are not followed, because the shipper owns retrying.
+//
+// The object's SHA-256 is known before it is sent. It goes out twice: as the
+// payload hash of Signature Version 4 and as the object's checksum, both as
+// plain headers. So the body is read once, no trailer encoding is needed (many
+// stores refuse it), and the store itself turns away bytes that were damaged on
+// the way. There is no Content-Encoding: a reader gets the bytes that were put.
+//
+// A conditional request (Object.IfAbsent) says "Expect: 100-continue": it is
+// sent where an earlier attempt is in doubt, so "exists already" is a likely
+// answer, and it should come before the body is sent, not after, and not as a
+// reset in the middle. Unconditional requests do not pay that round trip.
+//
+// # Success
+//
+// An object counts as stored if the answer is 200, has an ETag, has no HTML or
+// error document as its body, and repeats the checksum if it names one. Any
+// other answer of the 2xx family comes from something that is not S3, and is an
+// error that leaves the object in doubt.
+//
+// # Connections
+//
+// HTTP/1.1 with keep-alive, one upload per connection, so that parallel uploads
+// do not share one congestion window; up to Options.MaxConns connections, idle
+// ones kept for 15 seconds (S3 closes them soon after). TLS 1.2 or newer.
+// Proxies come from HTTPS_PROXY, HTTP_PROXY and NO_PROXY; additional
+// certificate authorities from AWS_CA_BUNDLE.
+//
+//	dial                  10 s
+//	TLS handshake         10 s
+//	100-continue           1 s, then the body is sent all the same
+//	answer                60 s from the end of the body to the status line
+//	whole attempt         Options.Timeout, more for large objects
+//
+// # What is absent
+//
+// Multipart uploads, reads, listings, encryption keys, storage classes and ACLs:
+// all of them are the bucket's to decide, or need more permissions.
+package s3

@@ -1,0 +1,108 @@
+package s3
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+const (
+	defaultTimeout  = 5 * time.Minute
+	defaultMaxConns = 8
+	// timeoutSize is the object size that Options.Timeout is meant for.
+	timeoutSize = 8 << 20
+	// fallbackRegion signs requests to an endpoint whose region nobody named:
+	// stores that have no regions accept it, it is what their own tools use.
+	fallbackRegion = "us-east-1"
+)
+
+// Options says where objects go and as whom. Only Bucket is required, and
+// Region where neither the environment nor the AWS profile names one.
+type Options struct {
+	Bucket string
+	Region string
+	// Endpoint is the URL of a store other than AWS; "" means AWS.
+	Endpoint string
+	// PathStyle puts the bucket into the path, not into the host name.
+	PathStyle bool
+
+	// Static credentials. Without them the default AWS chain is asked at the
+	// first Put: environment, shared files, web identity, container, instance.
+	AccessKeyID     string
+	SecretAccessKey string
+	SessionToken    string
+
+	// Timeout is how long one attempt may take for an object of up to 8 MiB;
+	// larger objects get proportionally more. 0 means 5 minutes.
+	Timeout time.Duration
+	// MaxConns is the number of connections; further calls wait for one.
+	// 0 means 8.
+	MaxConns int
+	// UserAgent is added to the SDK's own, as "name" or "name/version".
+	UserAgent string
+	// HTTPClient replaces the connections described in the package comment; it
+	// must not follow redirects. For tests.
+	HTTPClient aws.HTTPClient
+}
+
+// withDefaults returns o with its zero values filled in.
+func (o Options) withDefaults() Options {
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = defaultMaxConns
+	}
+	return o
+}
+
+// attemptTimeout is the time for one attempt to put size bytes.
+func (o Options) attemptTimeout(size int64) time.Duration {
+	if size <= timeoutSize {
+		return o.Timeout
+	}
+	return time.Duration(float64(o.Timeout) * float64(size) / timeoutSize)
+}
+
+// check returns every mistake in o at once.
+func (o Options) check() error {
+	var errs []error
+	if o.Bucket == "" {
+		errs = append(errs, errors.New("s3.bucket: missing; set it to the name of the bucket"))
+	}
+	if (o.AccessKeyID == "") != (o.SecretAccessKey == "") {
+		errs = append(errs, errors.New("s3.access_key_id and s3.secret_access_key: only one of them is set; set both, or neither to use the default AWS credential chain"))
+	}
+	if o.SessionToken != "" && o.AccessKeyID == "" {
+		errs = append(errs, errors.New("s3.session_token: set without s3.access_key_id; set the key it belongs to"))
+	}
+	if o.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("s3.timeout: must not be negative (got %v)", o.Timeout))
+	}
+	if o.MaxConns < 0 {
+		errs = append(errs, fmt.Errorf("s3.max_conns: must not be negative (got %d)", o.MaxConns))
+	}
+	if o.Endpoint != "" {
+		errs = append(errs, checkEndpoint(o.Endpoint))
+	}
+	return errors.Join(errs...)
+}
+
+// checkEndpoint accepts scheme://host[:port][/path]. It quotes no URL that may
+// hold a password.
+func checkEndpoint(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	switch {
+	case strings.Contains(endpoint, "@"):
+		return errors.New("s3.endpoint: must not contain credentials; use s3.access_key_id and s3.secret_access_key")
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
+		return fmt.Errorf("s3.endpoint: not a URL with http:// or https:// and a host (got %q); write for example https://minio.example.com:9000", endpoint)
+	case u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("s3.endpoint: must end with the host or a path (got %q)", endpoint)
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package s3
+
+import "strings"
+
+// place is what hints name: where objects were meant to go.
+type place struct {
+	bucket, region, endpoint string
+}
+
+// newPlace names AWS's endpoint of the region if there is no other.
+func newPlace(bucket, region string, endpoint *string) place {
+	if endpoint != nil {
+		return place{bucket, region, *endpoint}
+	}
+	return place{bucket, region, "https://s3." + region + ".amazonaws.com"}
+}
+
+// hint fills the names of p into a template.
+func (p place) hint(template string) string {
+	return strings.NewReplacer(
+		"{bucket}", p.bucket, "{region}", p.region, "{endpoint}", p.endpoint,
+	).Replace(template)
+}
+
+// Hints that more than one rule gives.
+const (
+	hintNotS3   = "{endpoint} did not answer like S3: check s3.endpoint, and whether a proxy or a login page answers in its place"
+	hintAccess  = "allow the action s3:PutObject on arn:aws:s3:::{bucket}/* for these credentials, and kms:GenerateDataKey if the bucket encrypts with its own KMS key"
+	hintExpired = "the session token of these credentials ran out: renew them, or use credentials that renew themselves (instance profile, web identity)"
+	hintKey     = "{endpoint} does not know the access key: check s3.access_key_id, or where the default AWS chain takes its credentials from"
+	hintBucket  = "no such bucket: create bucket \"{bucket}\", or correct s3.bucket, s3.region (\"{region}\") or s3.endpoint ({endpoint})"
+	hintRegion  = "bucket \"{bucket}\" is not in region \"{region}\": correct s3.region or s3.endpoint ({endpoint})"
+	hintTooBig  = "{endpoint} takes no objects of this size: set a smaller chunk.max_size, or raise the limit of the proxy in front of it"
+	hintQuota   = "the quota of bucket \"{bucket}\" at {endpoint} is used up: raise it, or delete old objects"
+	hintRefused = "{endpoint} refuses the request as such: check s3.bucket (\"{bucket}\"), s3.region (\"{region}\") and s3.endpoint"
+	hintDNS     = "the name of the endpoint can't be resolved: check this machine's DNS, s3.region (\"{region}\") and s3.endpoint ({endpoint})"
+	hintDial    = "nothing accepts connections: check that {endpoint} is up, s3.endpoint, and firewalls on the way"
+	hintSlow    = "{endpoint} did not answer in time: check s3.endpoint, and firewalls on the way; raise s3.timeout if the network is slow"
+	hintCert    = "the certificate of {endpoint} is not trusted: check this machine's clock and s3.endpoint, or name the certificate authority's file in AWS_CA_BUNDLE"
+	hintNoTLS   = "{endpoint} does not speak TLS: write http:// in s3.endpoint, or correct the port"
+	//nolint:gosec // advice on credentials, not credentials
+	hintCreds = "set s3.access_key_id and s3.secret_access_key, or give this process credentials of the default AWS chain (environment, ~/.aws, web identity, container or instance profile) that allow s3:PutObject on arn:aws:s3:::{bucket}/*"
+)

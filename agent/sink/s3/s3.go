@@ -1,0 +1,171 @@
+package s3
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/spoolship/spoolship/agent/sink"
+)
+
+// Sink puts objects into one bucket. It is a sink.Sink.
+type Sink struct {
+	options Options
+	place   place
+	keys    *keyring
+	http    aws.HTTPClient
+	client  *awss3.Client
+}
+
+// New makes a Sink. It reads the environment and the AWS profile but does no
+// network I/O, so wrong or missing credentials show at the first Put. Its error
+// lists all mistakes of o, each with its config key.
+func New(ctx context.Context, o Options) (*Sink, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	cfg, err := loadConfig(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{
+		options: o,
+		keys:    &keyring{provider: cfg.Credentials},
+		http:    o.HTTPClient,
+	}
+	if s.http == nil {
+		s.http = newHTTPClient(cfg.HTTPClient, o.MaxConns)
+	}
+	s.client = awss3.NewFromConfig(cfg, s.configure)
+	s.place = newPlace(o.Bucket, cfg.Region, s.client.Options().BaseEndpoint)
+	return s, nil
+}
+
+// loadConfig takes what o leaves open from the AWS environment and profile.
+func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
+	var with []func(*config.LoadOptions) error
+	if o.Region != "" {
+		with = append(with, config.WithRegion(o.Region))
+	}
+	if o.AccessKeyID != "" {
+		with = append(with, config.WithCredentialsProvider(
+			credentials.NewStaticCredentialsProvider(o.AccessKeyID, o.SecretAccessKey, o.SessionToken)))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, with...)
+	if err != nil {
+		return cfg, fmt.Errorf("AWS environment or profile: %w", err)
+	}
+	if cfg.Region == "" && o.Endpoint == "" {
+		return cfg, fmt.Errorf("s3.region: missing; set it to the region of bucket %q, for example \"eu-central-1\"", o.Bucket)
+	}
+	if cfg.Region == "" {
+		cfg.Region = fallbackRegion
+	}
+	return cfg, nil
+}
+
+// configure is this package's choice for each option of the SDK that matters.
+func (s *Sink) configure(c *awss3.Options) {
+	c.Credentials = s.keys
+	c.HTTPClient = s.http
+	c.Retryer = aws.NopRetryer{}
+	c.UsePathStyle = s.options.PathStyle
+	if s.options.Endpoint != "" {
+		c.BaseEndpoint = &s.options.Endpoint
+	}
+	c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+	c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	c.ContinueHeaderThresholdBytes = -1
+	// A directory bucket's session would need a permission and a call more.
+	c.DisableS3ExpressSessionAuth = aws.Bool(true)
+	c.APIOptions = append(c.APIOptions, customize)
+	if s.options.UserAgent != "" {
+		c.APIOptions = append(c.APIOptions, userAgent(s.options.UserAgent))
+	}
+}
+
+// Put implements sink.Sink: one PutObject request. Put seeks o.Body to its
+// start, reads it once, and reads no more of it once it has returned.
+// Cancelling ctx ends the attempt at once, with an error that is the context's
+// (errors.Is).
+func (s *Sink) Put(ctx context.Context, o *sink.Object) error {
+	a := &attempt{object: o, body: &body{reader: o.Body, size: o.Size}}
+	if _, err := o.Body.Seek(0, io.SeekStart); err != nil {
+		a.body.err = err
+		return s.judge(ctx, a)
+	}
+	timed, cancel := context.WithTimeout(ctx, s.options.attemptTimeout(o.Size))
+	defer cancel()
+	_, a.err = s.client.PutObject(a.context(timed), request(s.options.Bucket, a), perCall(o)...)
+	return s.judge(ctx, a)
+}
+
+// request translates the object of a.
+func request(bucket string, a *attempt) *awss3.PutObjectInput {
+	o := a.object
+	in := &awss3.PutObjectInput{
+		Bucket:         &bucket,
+		Key:            &o.Key,
+		Body:           a.body,
+		ContentLength:  &o.Size,
+		ChecksumSHA256: aws.String(checksum(o)),
+		Metadata:       o.Metadata,
+	}
+	if o.ContentType != "" {
+		in.ContentType = &o.ContentType
+	}
+	if o.IfAbsent {
+		in.IfNoneMatch = aws.String("*")
+	}
+	return in
+}
+
+// checksum is the object's SHA-256 as S3 writes it.
+func checksum(o *sink.Object) string { return base64.StdEncoding.EncodeToString(o.SHA256[:]) }
+
+// perCall asks for a 100-continue before the body of a conditional request.
+func perCall(o *sink.Object) []func(*awss3.Options) {
+	if !o.IfAbsent {
+		return nil
+	}
+	return []func(*awss3.Options){func(c *awss3.Options) { c.ContinueHeaderThresholdBytes = 1 }}
+}
+
+// judge turns a finished attempt into the answer to Put. Errors name the key and
+// the bucket. What the destination says of itself is in the text only, cleaned;
+// errors of this machine can also be found with errors.Is.
+func (s *Sink) judge(ctx context.Context, a *attempt) error {
+	a.cancelled = ctx.Err()
+	err := s.place.classify(a, time.Now())
+	var e *sink.Error
+	if errors.As(err, &e) {
+		cause := e.Err
+		if e.Status != 0 {
+			cause = nil
+		}
+		e.Err = &putError{
+			text:  fmt.Sprintf("put %q into bucket %q: %s", a.object.Key, s.options.Bucket, s.keys.clean(e.Err.Error())),
+			cause: cause,
+		}
+		e.Code, e.Hint = s.keys.clean(e.Code), s.keys.clean(e.Hint)
+	}
+	return err
+}
+
+// Close closes the idle connections. Calls that are under way go on.
+func (s *Sink) Close() error {
+	if c, ok := s.http.(*http.Client); ok {
+		c.CloseIdleConnections()
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spoolship/spoolship/spool"
+	"github.com/spoolship/spoolship/tailer"
+)
+
+// Status is what the agent says of itself at one moment: the answer of
+// /status. Sizes are bytes; counts are since the start unless they say so.
+type Status struct {
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"`
+	Started   time.Time `json:"started"`
+	Host      string    `json:"host"`
+	Bucket    string    `json:"bucket"`
+	Healthy   bool      `json:"healthy"`
+	Following bool      `json:"following"` // the first scan is done
+	Problems  []Problem `json:"problems"`
+
+	Queue        string    `json:"queue"`
+	LagBytes     int64     `json:"lag_bytes"`     // in files, not yet spooled
+	BacklogBytes int64     `json:"backlog_bytes"` // stored, not yet acked
+	OldestChunk  time.Time `json:"oldest_chunk,omitzero"`
+	OpenChunks   int       `json:"open_chunks"`
+	SealedChunks int       `json:"sealed_chunks"`
+	Segments     int       `json:"segments"`
+	DiskBytes    int64     `json:"disk_bytes"`
+	MaxSize      int64     `json:"max_size"`
+	Quarantined  int64     `json:"quarantined"` // chunks set aside since the spool was made
+
+	Inputs  []InputStatus `json:"inputs"`
+	Uploads UploadStats   `json:"uploads"`
+}
+
+// InputStatus is the part of one input.
+type InputStatus struct {
+	Name        string             `json:"name"`
+	Files       int                `json:"files"`
+	Open        int                `json:"open"`
+	LagBytes    int64              `json:"lag_bytes"`
+	Bytes       int64              `json:"bytes"` // spooled
+	Records     int64              `json:"records"`
+	Parts       int64              `json:"parts"`
+	Invalid     int64              `json:"invalid"`
+	Empty       int64              `json:"empty"`
+	Rotations   int64              `json:"rotations"`
+	Truncations int64              `json:"truncations"`
+	LostBytes   int64              `json:"lost_bytes"`
+	Errors      []tailer.FileError `json:"errors,omitempty"`
+}
+
+// Status returns what the agent is doing now. Any goroutine may call it.
+func (a *Agent) Status() Status {
+	c := a.o.Config
+	st := Status{
+		Version: a.o.Version, PID: os.Getpid(), Started: a.started, Host: c.Agent.Host, Bucket: c.S3.Bucket,
+		Problems: a.health.problems(), MaxSize: int64(c.Spool.MaxSize),
+	}
+	st.Healthy = len(st.Problems) == 0
+	st.Uploads = a.uploads.snapshot()
+	s := a.current.Load()
+	if s == nil {
+		return st
+	}
+	st.Following = isClosed(s.tailer.Ready())
+	st.addSpool(s.spool)
+	past := a.pastStats()
+	for i, t := range s.tailer.Stats() {
+		n := &a.counters[i]
+		addStats(&t, &past[i])
+		st.LagBytes += t.Lag
+		st.Inputs = append(st.Inputs, InputStatus{
+			Name: t.Name, Files: t.Files, Open: t.Open, LagBytes: t.Lag,
+			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
+			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, Errors: t.Errors,
+		})
+	}
+	st.LagBytes += s.intake.inFlight.Load()
+	return st
+}
+
+// retire keeps the sums of a session that is over.
+func (a *Agent) retire(s *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, t := range s.tailer.Stats() {
+		addStats(&a.past[i], &t)
+	}
+}
+
+func (a *Agent) pastStats() []tailer.InputStats {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.past)
+}
+
+// addStats adds what is counted, not what is so now.
+func addStats(sum, t *tailer.InputStats) {
+	sum.BytesRead += t.BytesRead
+	sum.Rotations += t.Rotations
+	sum.Truncations += t.Truncations
+	sum.LostBytes += t.LostBytes
+	sum.SkippedNULs += t.SkippedNULs
+}
+
+func (st *Status) addSpool(sp *spool.Spool) {
+	n := sp.Stats()
+	st.Queue, st.BacklogBytes, st.OpenChunks, st.SealedChunks = n.Queue, n.Unacked, n.OpenChunks, n.SealedChunks
+	st.Segments, st.DiskBytes, st.Quarantined = n.Segments, n.DiskBytes, n.Quarantined
+	if chunks := sp.Chunks(); len(chunks) > 0 {
+		st.OldestChunk = chunks[0].Opened
+	}
+}
+
+// FilePosition is how far one file is durable: an element of /positions.
+type FilePosition struct {
+	Input  string `json:"input"`
+	Path   string `json:"path"`
+	File   uint64 `json:"file"`
+	Offset int64  `json:"offset"` // bytes
+}
+
+// FilePositions decodes the durable positions of a spool.
+func FilePositions(sp *spool.Spool) ([]FilePosition, error) {
+	positions, err := sp.Positions()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]FilePosition, 0, len(positions))
+	for _, p := range positions {
+		var pos tailer.Position
+		if err := pos.UnmarshalBinary(p.Data); err != nil {
+			return nil, err
+		}
+		if pos.Path == "" {
+			continue // says that an input's first scan is done
+		}
+		list = append(list, FilePosition{Input: pos.Input, Path: pos.Path, File: p.File, Offset: pos.Offset})
+	}
+	return list, nil
+}
