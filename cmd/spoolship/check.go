@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/spoolship/spoolship/agent"
+	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/agent/sink"
+	"github.com/spoolship/spoolship/tailer"
+)
+
+func newCheck() *cobra.Command {
+	var probe bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration, what each input matches, and permissions",
+		Long: `Check reads the configuration as run would, shows the files that each input
+matches right now and an example of its object keys, and tries the permissions
+of this user. With --probe it also puts one empty object into the bucket,
+<prefix>_spoolship_probe_<host>, which query engines skip.
+` + exitHelp,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadLoud(cmd)
+			if err != nil {
+				return err
+			}
+			dest, err := newSink(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			defer dest.Close()
+			w := cmd.OutOrStdout()
+			bad := checkStateDir(w, c.Agent.StateDir)
+			for i := range c.Inputs {
+				n, err := checkInput(w, c, i)
+				if err != nil {
+					return err
+				}
+				bad += n
+			}
+			if probe {
+				if err := probeBucket(cmd.Context(), c, dest); err != nil {
+					return err
+				}
+				fmt.Fprintf(w, "bucket %s: upload works\n", c.S3.Bucket)
+			}
+			if bad > 0 {
+				return &exitError{err: fmt.Errorf("the configuration is right, but %d things can't be read or written", bad), code: exitFailure}
+			}
+			fmt.Fprintln(w, "ok")
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&probe, "probe", false, "upload an empty object")
+	return cmd
+}
+
+// checkStateDir says whether the state directory, or the nearest folder above
+// it that exists, can be written; it returns the number of problems.
+func checkStateDir(w io.Writer, dir string) int {
+	at := dir
+	for {
+		err := unix.Access(at, unix.W_OK|unix.X_OK)
+		switch {
+		case err == nil:
+			fmt.Fprintf(w, "state directory %s: ok\n", dir)
+			return 0
+		case errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at):
+			at = filepath.Dir(at)
+		default:
+			fmt.Fprintf(w, "state directory %s: can't write %s: %v; make it belong to the agent's user\n", dir, at, err)
+			return 1
+		}
+	}
+}
+
+// examples is how many matches of an input are shown.
+const examples = 5
+
+// checkInput shows what an input matches; it returns the number of files that
+// can't be read.
+func checkInput(w io.Writer, c *config.Config, i int) (bad int, err error) {
+	in := &c.Inputs[i]
+	matches, problems, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude})
+	if err != nil {
+		return 0, fmt.Errorf("input %s: %w", in.Name, err)
+	}
+	key, err := agent.ExampleKey(c, in)
+	if err != nil {
+		return 0, fmt.Errorf("input %s: %w", in.Name, err)
+	}
+	fmt.Fprintf(w, "input %s: %d files, shipped to s3://%s/%s\n", in.Name, len(matches), c.S3.Bucket, key)
+	if len(matches) == 0 {
+		fmt.Fprintf(w, "  warning: nothing matches %q now; files that appear later are followed\n", in.Include)
+	}
+	for _, p := range problems {
+		fmt.Fprintf(w, "  %s: %s; %s\n", p.Path, p.Problem, p.Hint)
+		bad++
+	}
+	for n, path := range matches {
+		if err := readable(path); err != nil {
+			fmt.Fprintf(w, "  %s: %v; let the agent's user read it (for example by its group)\n", path, err)
+			bad++
+		} else if n < examples {
+			fmt.Fprintf(w, "  %s\n", path)
+		} else if n == examples {
+			fmt.Fprintf(w, "  … and %d more\n", len(matches)-examples)
+		}
+	}
+	return bad, nil
+}
+
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// probeBucket puts an empty object, with the rights the agent needs and no
+// others.
+func probeBucket(ctx context.Context, c *config.Config, dest sink.Sink) error {
+	err := dest.Put(ctx, &sink.Object{
+		Key: c.S3.Prefix + "_spoolship_probe_" + c.Agent.Host, ContentType: "application/x-ndjson",
+		SHA256: sha256.Sum256(nil), Body: bytes.NewReader(nil),
+	})
+	var failed *sink.Error
+	if errors.As(err, &failed) {
+		return &exitError{err: fmt.Errorf("upload to bucket %s: %w", c.S3.Bucket, err), code: exitFailure, hint: failed.Hint}
+	}
+	return err
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spoolship/spoolship/agent/config"
+)
+
+// client asks a running agent over its unix socket.
+type client struct {
+	socket string
+	http   http.Client
+}
+
+func newClient(c *config.Config) *client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", c.Telemetry.Socket)
+	}
+	return &client{socket: c.Telemetry.Socket, http: http.Client{
+		Transport: &http.Transport{DialContext: dial, ResponseHeaderTimeout: time.Minute},
+	}}
+}
+
+// errNoAgent is how calls fail when nobody answers on the socket.
+var errNoAgent = errors.New("no agent answers")
+
+// open returns the answer to GET path; the caller closes it.
+func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w on %s", errNoAgent, c.socket)
+	case err != nil:
+		return nil, fmt.Errorf("ask the agent on %s: %w", c.socket, err)
+	case resp.StatusCode != http.StatusOK:
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("the agent answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+	}
+	return resp.Body, nil
+}
+
+// get decodes the JSON answer to GET path into v.
+func (c *client) get(ctx context.Context, path string, v any) error {
+	body, err := c.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(v); err != nil {
+		return fmt.Errorf("the agent's answer to %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+//go:build failpoint
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// failpoint reads SPOOLSHIP_FAILPOINT="step:n:action": at the n-th time that
+// step is reached the process kills itself (kill) or the step fails (error).
+// It is built with -tags failpoint only, for crash tests.
+func failpoint() func(string) error {
+	spec := os.Getenv("SPOOLSHIP_FAILPOINT")
+	if spec == "" {
+		return nil
+	}
+	parts := strings.Split(spec, ":")
+	if len(parts) != 3 {
+		panic("SPOOLSHIP_FAILPOINT wants step:n:action, got " + spec)
+	}
+	n, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil {
+		panic("SPOOLSHIP_FAILPOINT: " + err.Error())
+	}
+	var hits atomic.Int64
+	return func(step string) error {
+		if step != parts[0] || hits.Add(1) != n {
+			return nil
+		}
+		fmt.Fprintf(os.Stderr, "failpoint %s reached\n", spec)
+		if parts[2] == "kill" {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // until the signal arrives
+		}
+		return fmt.Errorf("failpoint %s", spec)
+	}
+}

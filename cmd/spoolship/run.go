@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spoolship/spoolship/agent"
+	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/agent/sink/s3"
+)
+
+// gcPercent keeps the heap close to what is live: nearly all of it is reused
+// buffers, so collecting often costs little. GOGC overrides it.
+const gcPercent = 25
+
+func newRun() *cobra.Command {
+	var once, flushPartial bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Follow the files and ship their lines",
+		Long: `Run is the service: it follows the files of all inputs, spools their lines and
+ships them until SIGTERM or SIGINT. A stop takes seconds and loses nothing;
+neither does SIGKILL.
+
+With --once it ships what is there and exits 0 when all of it is in the bucket.
+` + exitHelp,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if flushPartial && !once {
+				return usage(errors.New("--flush-partial goes with --once"))
+			}
+			c, err := loadLoud(cmd)
+			if err != nil {
+				return err
+			}
+			return runAgent(cmd.Context(), c, cmd.ErrOrStderr(), once, flushPartial)
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "ship what is there, then exit")
+	cmd.Flags().BoolVar(&flushPartial, "flush-partial", false, "with --once: ship last lines that have no newline yet, too")
+	return cmd
+}
+
+func runAgent(ctx context.Context, c *config.Config, stderr io.Writer, once, flushPartial bool) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: logLevel(c.Agent.LogLevel)}))
+	dest, err := newSink(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer dest.Close()
+	a, err := agent.New(agent.Options{
+		Config: c, Sink: dest, Logger: log, Version: version, Hook: failpoint(),
+		Once: once, FlushPartial: flushPartial,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "version", version, "state_dir", c.Agent.StateDir, "bucket", c.S3.Bucket, "pid", os.Getpid())
+	began, done := time.Now(), func() {}
+	if once {
+		done = showProgress(a, stderr)
+	}
+	err = a.Run(ctx)
+	done()
+	if once && (err == nil || a.Status().Uploads.Objects > 0) {
+		printShipped(a, stderr, time.Since(began))
+	}
+	if err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// newSink makes the sink of the configuration. It talks to nobody yet; what
+// fails here is the configuration.
+func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
+	dest, err := s3.New(ctx, s3.Options{
+		Bucket: c.S3.Bucket, Region: c.S3.Region, Endpoint: c.S3.Endpoint, PathStyle: c.S3.PathStyle,
+		AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: string(c.S3.SecretAccessKey), SessionToken: string(c.S3.SessionToken),
+		Timeout: time.Duration(c.S3.Timeout), MaxConns: c.S3.MaxUploads, UserAgent: "spoolship/" + version,
+	})
+	if err != nil {
+		return nil, &exitError{err: err, code: exitUsage}
+	}
+	return dest, nil
+}
+
+func logLevel(name string) slog.Level {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(name)) // checked by config; the zero value is info
+	return l
+}

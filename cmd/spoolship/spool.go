@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/spoolship/spoolship/agent"
+	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/spool"
+)
+
+func newSpool() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "spool",
+		Short: "Look into the spool: ls, verify, export, forget, repair",
+		Long: `Spool looks into the state directory. ls, verify and export ask the agent over
+its socket while it runs and read the files when it is stopped. forget and
+repair need a stopped agent.
+` + exitHelp,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(fmt.Errorf("unknown command %q", "spool "+args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newSpoolLs(), newSpoolVerify(), newSpoolExport(), newSpoolForget(), newSpoolRepair())
+	return cmd
+}
+
+// view is a spool to look at: a running agent's or a stopped one's.
+type view interface {
+	chunks(ctx context.Context) ([]spool.Chunk, error)
+	verify(ctx context.Context) ([]string, error)
+	object(ctx context.Context, seq uint64) (io.ReadCloser, error)
+}
+
+// withView calls f with the running agent's spool, or else with the files.
+func withView(cmd *cobra.Command, f func(ctx context.Context, v view) error) error {
+	c, _, err := load(cmd)
+	if err != nil {
+		return err
+	}
+	live := liveView{newClient(c)}
+	if _, err := live.chunks(cmd.Context()); !errors.Is(err, errNoAgent) {
+		return f(cmd.Context(), live)
+	}
+	sp, err := openStopped(c, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(cmd.Context(), filesView{sp}), sp.Close())
+}
+
+func openStopped(c *config.Config, readOnly bool) (*spool.Spool, error) {
+	sp, err := spool.Open(spool.Options{Dir: c.Agent.StateDir, SegmentSize: int64(c.Spool.SegmentSize), ReadOnly: readOnly})
+	if err != nil {
+		return nil, fmt.Errorf("open the spool: %w", err)
+	}
+	return sp, nil
+}
+
+type liveView struct{ c *client }
+
+func (v liveView) chunks(ctx context.Context) (list []spool.Chunk, err error) {
+	return list, v.c.get(ctx, "/chunks", &list)
+}
+
+func (v liveView) verify(ctx context.Context) (list []string, err error) {
+	return list, v.c.get(ctx, "/verify", &list)
+}
+
+func (v liveView) object(ctx context.Context, seq uint64) (io.ReadCloser, error) {
+	return v.c.open(ctx, "/objects/"+strconv.FormatUint(seq, 10))
+}
+
+type filesView struct{ sp *spool.Spool }
+
+func (v filesView) chunks(context.Context) ([]spool.Chunk, error) { return v.sp.Chunks(), nil }
+func (v filesView) verify(context.Context) ([]string, error)      { return agent.Verify(v.sp), nil }
+func (v filesView) object(_ context.Context, seq uint64) (io.ReadCloser, error) {
+	body, err := agent.OpenObject(v.sp, seq)
+	return io.NopCloser(body), err
+}
+
+var stateNames = map[spool.ChunkState]string{spool.StateOpen: "open", spool.StateSealed: "sealed", spool.StateTombstone: "tombstone"}
+
+func newSpoolLs() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List the chunks that are not in the bucket yet",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withView(cmd, func(ctx context.Context, v view) error {
+				chunks, err := v.chunks(ctx)
+				if err != nil {
+					return err
+				}
+				t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+				fmt.Fprintln(t, "CHUNK\tINPUT\tNUMBER\tSTATE\tRECORDS\tSTORED\tRAW\tOPENED\tKEY")
+				for _, c := range chunks {
+					fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Seq, c.Input, c.Number, stateNames[c.State], humanize.Comma(c.Records),
+						size(c.StoredSize), size(c.RawSize), c.Opened.UTC().Format(time.RFC3339), c.Name)
+				}
+				return t.Flush()
+			})
+		},
+	}
+}
+
+func newSpoolVerify() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Check every block of the spool; exit 3 if something is damaged",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withView(cmd, func(ctx context.Context, v view) error {
+				damage, err := v.verify(ctx)
+				if err != nil {
+					return err
+				}
+				chunks, err := v.chunks(ctx)
+				if err != nil {
+					return err
+				}
+				for _, d := range damage {
+					fmt.Fprintln(cmd.OutOrStdout(), d)
+				}
+				if len(damage) > 0 {
+					return &exitError{err: fmt.Errorf("%d damaged places", len(damage)), code: exitPartial,
+						hint: "the agent sets damaged chunks aside in quarantine/ and ships the rest; check the disk"}
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %d chunks\n", len(chunks))
+				return err
+			})
+		},
+	}
+}
+
+func newSpoolExport() *cobra.Command {
+	return &cobra.Command{
+		Use:   "export DIR",
+		Short: "Write the objects of all unacked chunks into a folder, by their keys",
+		Long: `Export writes what is not in the bucket yet as files under DIR, named by their
+object keys, so that they can be looked at or uploaded by hand. It changes
+nothing: the agent will still ship them.
+` + exitHelp,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(errors.New("export wants one folder"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withView(cmd, func(ctx context.Context, v view) error {
+				chunks, err := v.chunks(ctx)
+				if err != nil {
+					return err
+				}
+				for i := range chunks {
+					path := filepath.Join(args[0], filepath.FromSlash(exportName(&chunks[i])))
+					if err := exportObject(ctx, v, chunks[i].Seq, path); err != nil {
+						return fmt.Errorf("export chunk %d: %w", chunks[i].Seq, err)
+					}
+					fmt.Fprintln(cmd.OutOrStdout(), path)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// exportName is a chunk's key; an open chunk has none yet, so its id reads
+// "open".
+func exportName(c *spool.Chunk) string {
+	return strings.NewReplacer("{queue}", c.Queue, "{chunk}", fmt.Sprintf("%020d", c.Number),
+		"{records}", strconv.FormatInt(c.Records, 10), "{id}", "open").Replace(c.Name)
+}
+
+func exportObject(ctx context.Context, v view, seq uint64, path string) (err error) {
+	r, err := v.object(ctx, seq)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
+}
+
+func newSpoolForget() *cobra.Command {
+	return &cobra.Command{
+		Use:   "forget INPUT",
+		Short: "Forget the chunk numbers of an input that was removed from the configuration",
+		Long: `Forget removes what the spool keeps of an input that is gone for good. An input
+of that name that comes later starts again with chunk 1, which an audit of the
+bucket will take for duplicates: take another name, or a new state directory.
+` + exitHelp,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(errors.New("forget wants the name of one input"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, _, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			for _, in := range c.Inputs {
+				if in.Name == args[0] {
+					return usage(fmt.Errorf("input %s is in the configuration", in.Name))
+				}
+			}
+			sp, err := openStopped(c, false)
+			if err != nil {
+				return err
+			}
+			return errors.Join(sp.ForgetInput(args[0]), sp.Close())
+		},
+	}
+}
