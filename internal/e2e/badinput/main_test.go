@@ -1,0 +1,55 @@
+//go:build e2e
+
+// Package badinput runs the agent's binary on what can go wrong around it:
+// mistakes in the configuration, files that can't be read, a state directory
+// that can't be written, odd lines, stores that are not what they should be.
+//
+// Each case asks for three things: the documented exit code, one line that
+// says what is wrong and what to do, and, once that is done, every line in the
+// bucket exactly once.
+package badinput
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// binary is a copy of the agent's that every user can run.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := copyBinary()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "badinput:", err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// copyBinary copies bin/spoolship, or SPOOLSHIP_BIN, to where an unprivileged
+// user finds it.
+func copyBinary() (dir string, err error) {
+	from := os.Getenv("SPOOLSHIP_BIN")
+	if from == "" {
+		from = "../../../bin/spoolship"
+	}
+	program, err := os.ReadFile(from)
+	if err != nil {
+		return "", fmt.Errorf("%w: build it with make build, or set SPOOLSHIP_BIN", err)
+	}
+	if dir, err = os.MkdirTemp("", "badinput"); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(dir, "spoolship")
+	if err := os.WriteFile(binary, program, 0o755); err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
