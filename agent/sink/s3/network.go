@@ -79,7 +79,7 @@ func diagnose(err error) (code string, class sink.Class, hint string) {
 	case neverSent(err):
 		return codeInvalid, sink.Config, hintRefused
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		return codeClosed, sink.Temporary, ""
+		return codeClosed, sink.Temporary, hintClosed
 	}
 	return codeNetwork, sink.Temporary, hintNotS3
 }

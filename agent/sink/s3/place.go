@@ -24,6 +24,7 @@ func (p place) hint(template string) string {
 
 // Hints that more than one rule gives.
 const (
+	hintClosed  = "{endpoint}, or a proxy on the way, closed the connection early: check s3.endpoint if this goes on, and that it speaks HTTP"
 	hintNotS3   = "{endpoint} did not answer like S3: check s3.endpoint, and whether a proxy or a login page answers in its place"
 	hintAccess  = "allow the action s3:PutObject on arn:aws:s3:::{bucket}/* for these credentials, and kms:GenerateDataKey if the bucket encrypts with its own KMS key"
 	hintExpired = "the session token of these credentials ran out: renew them, or use credentials that renew themselves (instance profile, web identity)"

@@ -5,8 +5,8 @@ package badinput
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -141,30 +141,25 @@ func TestEndpoint(t *testing.T) {
 	}
 }
 
-// talker listens, says hello to who connects, and nothing more.
-func talker(t *testing.T, hello string) (endpoint string) {
+// talker takes a whole request and answers it with words that are no HTTP, or
+// never.
+func talker(t *testing.T, words string) (endpoint string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer c.Close()
-			io.WriteString(c, hello)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if words == "" {
+			<-r.Context().Done()
+			return
 		}
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		<-done
-	})
-	return "http://" + l.Addr().String()
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		io.WriteString(c, words)
+		c.Close()
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
 }
 
 // An agent that could not ship recovers by itself, and says so once.
