@@ -53,7 +53,9 @@ type InputStatus struct {
 	Errors      []tailer.FileError `json:"errors,omitempty"`
 }
 
-// Status returns what the agent is doing now. Any goroutine may call it.
+// Status returns what the agent is doing now. Any goroutine may call it. It
+// looks at file, intake and spool in the order in which bytes move, so that
+// none is overlooked on its way.
 func (a *Agent) Status() Status {
 	c := a.o.Config
 	st := Status{
@@ -67,7 +69,6 @@ func (a *Agent) Status() Status {
 		return st
 	}
 	st.Following = isClosed(s.tailer.Ready())
-	st.addSpool(s.spool)
 	past := a.pastStats()
 	for i, t := range s.tailer.Stats() {
 		n := &a.counters[i]
@@ -80,6 +81,7 @@ func (a *Agent) Status() Status {
 		})
 	}
 	st.LagBytes += s.intake.inFlight.Load()
+	st.addSpool(s.spool)
 	return st
 }
 

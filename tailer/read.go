@@ -191,14 +191,16 @@ func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last
 		p.Part = s.Part + parts
 	}
 	n := int64(len(data))
-	f.in.lag.Add(max(0, f.size-p.Offset) - max(0, f.size-s.From))
-	f.size = max(f.size, p.Offset)
 	f.in.read.Add(n)
 	if n > 0 {
 		f.active = t.now()
 	}
 	p.Done = last
-	return t.hand(ctx, f.in, &s, p)
+	err := t.hand(ctx, f.in, &s, p)
+	// Only now: bytes are lag until the handler counts them.
+	f.in.lag.Add(max(0, f.size-s.To) - max(0, f.size-s.From))
+	f.size = max(f.size, s.To)
+	return err
 }
 
 // written takes NULs off the end of a line without newline if nothing else
