@@ -50,8 +50,6 @@ func (l *loader) checkSpool() {
 }
 
 func (l *loader) checkS3() {
-	const id, secret, token = "s3.access_key_id", "s3.secret_access_key", "s3.session_token"
-	s := l.cfg.S3
 	if !l.has("s3.bucket") && !l.bad["s3"] {
 		hint := `add the line: bucket = "NAME"`
 		if !l.has("s3") {
@@ -59,18 +57,8 @@ func (l *loader) checkS3() {
 		}
 		l.problem("s3.bucket", complaint{"is missing", hint})
 	}
-	if l.bad[id] || l.bad[secret] || l.bad[token] {
-		return
-	}
-	const both = "set both, or neither to use the default AWS credential chain"
-	switch {
-	case s.AccessKeyID != "" && s.SecretAccessKey == "":
-		l.problem(id, complaint{"is set, but secret_access_key is not", both})
-	case s.AccessKeyID == "" && s.SecretAccessKey != "":
-		l.problem(secret, complaint{"is set, but access_key_id is not", both})
-	case s.AccessKeyID == "" && s.SessionToken != "":
-		l.problem(token, complaint{"is set, but access_key_id and secret_access_key are not", "set all three, or none"})
-	}
+	l.checkKeys()
+	l.checkRole()
 }
 
 // levels are the highest compression levels; the lowest is 1.

@@ -69,18 +69,30 @@ type Chunk struct {
 
 // S3 is [s3].
 type S3 struct {
-	Bucket          string   `toml:"bucket"`
-	Region          string   `toml:"region"` // "": from the AWS environment
-	Prefix          string   `toml:"prefix"` // put before every key as it is
-	Key             string   `toml:"key"`    // key template
-	Endpoint        string   `toml:"endpoint"`
-	PathStyle       bool     `toml:"path_style"`
-	AccessKeyID     string   `toml:"access_key_id"` // set together with the secret, or both empty
-	SecretAccessKey Secret   `toml:"secret_access_key"`
-	SessionToken    Secret   `toml:"session_token"`
-	Conditional     string   `toml:"conditional"` // auto, always, never
-	MaxUploads      int      `toml:"max_uploads"`
-	Timeout         Duration `toml:"timeout"` // of one attempt
+	Bucket          string `toml:"bucket"`
+	Region          string `toml:"region"` // "": from the AWS environment
+	Prefix          string `toml:"prefix"` // put before every key as it is
+	Key             string `toml:"key"`    // key template
+	Endpoint        string `toml:"endpoint"`
+	PathStyle       bool   `toml:"path_style"`
+	AccessKeyID     string `toml:"access_key_id"` // set together with the secret, or both empty
+	SecretAccessKey Secret `toml:"secret_access_key"`
+	SessionToken    Secret `toml:"session_token"`
+
+	AccessKeyIDFile     string `toml:"access_key_id_file"` // absolute; set together with the secret's
+	SecretAccessKeyFile string `toml:"secret_access_key_file"`
+	CredentialsFile     string `toml:"credentials_file"` // absolute; "": the usual one
+	Profile             string `toml:"profile"`          // of credentials_file; "": default
+
+	RoleARN      string   `toml:"role_arn"` // "": no role is assumed
+	ExternalID   string   `toml:"external_id"`
+	SessionName  string   `toml:"session_name"`
+	RoleDuration Duration `toml:"duration"` // of the role's sessions
+	STSEndpoint  string   `toml:"sts_endpoint"`
+
+	Conditional string   `toml:"conditional"` // auto, always, never
+	MaxUploads  int      `toml:"max_uploads"`
+	Timeout     Duration `toml:"timeout"` // of one attempt
 }
 
 // Telemetry is [telemetry].

@@ -31,10 +31,12 @@ func Default() *Config {
 			Level:       1,
 		},
 		S3: S3{
-			Key:         "{input}/dt={date}/hour={hour}/{host}-{queue}-{chunk}-{records}-{id}.ndjson{ext}",
-			Conditional: "auto",
-			MaxUploads:  4,
-			Timeout:     Duration(5 * time.Minute),
+			Key:          "{input}/dt={date}/hour={hour}/{host}-{queue}-{chunk}-{records}-{id}.ndjson{ext}",
+			SessionName:  "spoolship",
+			RoleDuration: Duration(time.Hour),
+			Conditional:  "auto",
+			MaxUploads:   4,
+			Timeout:      Duration(5 * time.Minute),
 		},
 		Telemetry: Telemetry{Socket: "/run/spoolship/spoolship.sock"},
 	}

@@ -59,12 +59,12 @@ var mistakes = []struct {
 	{"unknown keys", s3Part + "regoin = \"x\"\nstate_dir = \"/x\"\nzzz = 1\n" + inputPart + "[chunks]\n\"a b\" = 1\n", []string{
 		`FILE:3: s3.regoin: is not a known key; did you mean "region"?`,
 		`FILE:4: s3.state_dir: is not a known key; it belongs in [agent]`,
-		`FILE:5: s3.zzz: is not a known key; known keys here: access_key_id, bucket, conditional, endpoint, key, max_uploads, path_style, prefix, region, secret_access_key, session_token, timeout`,
+		`FILE:5: s3.zzz: is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout`,
 		`FILE:9: chunks: is not a known key; did you mean "chunk"?`,
 	}},
 	{"keys are case-sensitive", s3Part + "Region = \"x\"\n\"a.b\\n\" = 1\n" + inputPart, []string{
 		`FILE:3: s3.Region: is not a known key; did you mean "region"?`,
-		`FILE:4: s3."a.b\n": is not a known key; known keys here: access_key_id, bucket, conditional, endpoint, key, max_uploads, path_style, prefix, region, secret_access_key, session_token, timeout`,
+		`FILE:4: s3."a.b\n": is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout`,
 	}},
 	{"wrong types", `agent = 5
 [spool]
@@ -214,6 +214,27 @@ timeout = "1ms"
 	}},
 	{"token alone", inputPart + s3Part + "session_token = \"hush\"\n", []string{
 		`FILE:6: s3.session_token: is set, but access_key_id and secret_access_key are not; set all three, or none`,
+	}},
+	{"key files", inputPart + s3Part + "access_key_id_file = \"/k\"\n", []string{
+		`FILE:6: s3.access_key_id_file: is set, but secret_access_key_file is not (got "/k"); set both, or neither to use the default AWS credential chain`,
+	}},
+	{"half of the key files", inputPart + s3Part + "secret_access_key_file = \"/k\"\n", []string{
+		`FILE:6: s3.secret_access_key_file: is set, but access_key_id_file is not (got "/k"); set both, or neither to use the default AWS credential chain`,
+	}},
+	{"two sources", inputPart + s3Part + "access_key_id = \"a\"\nsecret_access_key = \"b\"\nprofile = \"p\"\n", []string{
+		`FILE:8: s3.profile: is set, and so is access_key_id: there can be one source of credentials (got "p"); remove one of the two`,
+	}},
+	{"role", inputPart + s3Part + "role_arn = \"spoolship\"\nexternal_id = \"x\"\nsession_name = \"a b\"\nduration = \"1m\"\nsts_endpoint = \"sts\"\ncredentials_file = \"keys\"\n", []string{
+		`FILE:6: s3.role_arn: must be the ARN of a role (got "spoolship"); for example "arn:aws:iam::123456789012:role/spoolship"`,
+		`FILE:7: s3.external_id: must be 2 to 1224 letters, digits and _+=,.@:/- (got "x"); copy it from the role's trust policy`,
+		`FILE:8: s3.session_name: must be 2 to 64 letters, digits and _+=,.@- (got "a b")`,
+		`FILE:9: s3.duration: must be between 15m and 12h (got "1m")`,
+		`FILE:10: s3.sts_endpoint: must be a URL that begins with http:// or https:// (got "sts"); for example "https://s3.example.com:9000"`,
+		`FILE:11: s3.credentials_file: must be an absolute path (got "keys"); begin it with "/"`,
+	}},
+	{"role's settings without a role", inputPart + s3Part + "external_id = \"ab\"\nsts_endpoint = \"https://sts\"\n", []string{
+		`FILE:6: s3.external_id: is set, but role_arn is not (got "ab"); set role_arn, or remove the line`,
+		`FILE:7: s3.sts_endpoint: is set, but role_arn is not (got "https://sts"); set role_arn, or remove the line`,
 	}},
 	{"inputs", s3Part + `[[input]]
 name = "App"

@@ -49,17 +49,29 @@ var rules = map[string]rule{
 	"chunk.max_age":     between(10*ms, 24*hour),
 	"chunk.compression": oneOf("gzip", "zstd", "none"),
 
-	"s3.bucket":            bucket,
-	"s3.region":            matching(`[A-Za-z0-9-]{0,64}`, "must be the name of a region", `for example "eu-central-1"`),
-	"s3.prefix":            prefix,
-	"s3.key":               notEmpty,
-	"s3.endpoint":          endpoint,
-	"s3.access_key_id":     noSpace,
-	"s3.secret_access_key": noSpace,
-	"s3.session_token":     noSpace,
-	"s3.conditional":       oneOf("auto", "always", "never"),
-	"s3.max_uploads":       between(1, 256),
-	"s3.timeout":           between(100*ms, hour),
+	"s3.bucket":                 bucket,
+	"s3.region":                 matching(`[A-Za-z0-9-]{0,64}`, "must be the name of a region", `for example "eu-central-1"`),
+	"s3.prefix":                 prefix,
+	"s3.key":                    notEmpty,
+	"s3.endpoint":               endpoint,
+	"s3.access_key_id":          noSpace,
+	"s3.secret_access_key":      noSpace,
+	"s3.session_token":          noSpace,
+	"s3.access_key_id_file":     absoluteOrEmpty,
+	"s3.secret_access_key_file": absoluteOrEmpty,
+	"s3.credentials_file":       absoluteOrEmpty,
+	"s3.profile":                noSpace,
+	// The forms of the STS API: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+	"s3.role_arn": matching(`|arn:aws[a-z-]*:iam::[0-9]{12}:role/\S{1,600}`, "must be the ARN of a role",
+		`for example "arn:aws:iam::123456789012:role/spoolship"`),
+	"s3.external_id": matching(`|[A-Za-z0-9_+=,.@:/-]{2,612}[A-Za-z0-9_+=,.@:/-]{0,612}`, "must be 2 to 1224 letters, digits and _+=,.@:/-",
+		"copy it from the role's trust policy"),
+	"s3.session_name": matching(`[A-Za-z0-9_+=,.@-]{2,64}`, "must be 2 to 64 letters, digits and _+=,.@-", ""),
+	"s3.duration":     between(900*sec, 12*hour),
+	"s3.sts_endpoint": endpoint,
+	"s3.conditional":  oneOf("auto", "always", "never"),
+	"s3.max_uploads":  between(1, 256),
+	"s3.timeout":      between(100*ms, hour),
 
 	"telemetry.socket": socket,
 
@@ -138,6 +150,14 @@ func absolute(v any) complaint {
 		return complaint{"must be an absolute path", `begin it with "/"`}
 	}
 	return complaint{}
+}
+
+// absoluteOrEmpty is for files that may be left out.
+func absoluteOrEmpty(v any) complaint {
+	if v.(string) == "" {
+		return complaint{}
+	}
+	return absolute(v)
 }
 
 // socket has the limit of unix(7): sun_path holds 108 bytes with the final NUL.

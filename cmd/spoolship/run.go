@@ -87,7 +87,13 @@ func runAgent(ctx context.Context, c *config.Config, stderr io.Writer, once, flu
 func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
 	dest, err := s3.New(ctx, s3.Options{
 		Bucket: c.S3.Bucket, Region: c.S3.Region, Endpoint: c.S3.Endpoint, PathStyle: c.S3.PathStyle,
-		AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: string(c.S3.SecretAccessKey), SessionToken: string(c.S3.SessionToken),
+		Access: s3.Access{
+			AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: string(c.S3.SecretAccessKey), SessionToken: string(c.S3.SessionToken),
+			AccessKeyIDFile: c.S3.AccessKeyIDFile, SecretAccessKeyFile: c.S3.SecretAccessKeyFile,
+			CredentialsFile: c.S3.CredentialsFile, Profile: c.S3.Profile,
+			RoleARN: c.S3.RoleARN, ExternalID: c.S3.ExternalID, SessionName: c.S3.SessionName,
+			RoleDuration: time.Duration(c.S3.RoleDuration), STSEndpoint: c.S3.STSEndpoint,
+		},
 		Timeout: time.Duration(c.S3.Timeout), MaxConns: c.S3.MaxUploads, UserAgent: "spoolship/" + version,
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 func optionsFor(srv *sinktest.Server) Options {
 	return Options{
 		Bucket: sinktest.Bucket, Region: sinktest.Region, Endpoint: srv.URL, PathStyle: true,
-		AccessKeyID: sinktest.AccessKeyID, SecretAccessKey: sinktest.SecretAccessKey,
+		Access: Access{AccessKeyID: sinktest.AccessKeyID, SecretAccessKey: sinktest.SecretAccessKey},
 	}
 }
 

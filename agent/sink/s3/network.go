@@ -101,6 +101,8 @@ func diagnoseConfig(err error) (code, hint string) {
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
 	switch {
+	case errors.As(err, &creds) && fromSTS(creds):
+		return codeCredentials, hintRole
 	case errors.As(err, &creds):
 		return codeCredentials, hintCreds
 	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
@@ -109,4 +111,10 @@ func diagnoseConfig(err error) (code, hint string) {
 		return codeNoTLS, hintNoTLS
 	}
 	return "", ""
+}
+
+// fromSTS says whether it was a role that could not be taken on.
+func fromSTS(err error) bool {
+	var call *smithy.OperationError
+	return errors.As(err, &call) && call.Service() == "STS"
 }

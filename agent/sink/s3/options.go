@@ -30,11 +30,7 @@ type Options struct {
 	// PathStyle puts the bucket into the path, not into the host name.
 	PathStyle bool
 
-	// Static credentials. Without them the default AWS chain is asked at the
-	// first Put: environment, shared files, web identity, container, instance.
-	AccessKeyID     string
-	SecretAccessKey string
-	SessionToken    string
+	Access
 
 	// Timeout is how long one attempt may take for an object of up to 8 MiB;
 	// larger objects get proportionally more. 0 means 5 minutes.
@@ -74,12 +70,7 @@ func (o Options) check() error {
 	if o.Bucket == "" {
 		errs = append(errs, errors.New("s3.bucket: missing; set it to the name of the bucket"))
 	}
-	if (o.AccessKeyID == "") != (o.SecretAccessKey == "") {
-		errs = append(errs, errors.New("s3.access_key_id and s3.secret_access_key: only one of them is set; set both, or neither to use the default AWS credential chain"))
-	}
-	if o.SessionToken != "" && o.AccessKeyID == "" {
-		errs = append(errs, errors.New("s3.session_token: set without s3.access_key_id; set the key it belongs to"))
-	}
+	errs = append(errs, o.Access.check()...)
 	if o.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("s3.timeout: must not be negative (got %v)", o.Timeout))
 	}
@@ -87,22 +78,25 @@ func (o Options) check() error {
 		errs = append(errs, fmt.Errorf("s3.max_conns: must not be negative (got %d)", o.MaxConns))
 	}
 	if o.Endpoint != "" {
-		errs = append(errs, checkEndpoint(o.Endpoint))
+		errs = append(errs, checkEndpoint("s3.endpoint", o.Endpoint))
+	}
+	if o.STSEndpoint != "" {
+		errs = append(errs, checkEndpoint("s3.sts_endpoint", o.STSEndpoint))
 	}
 	return errors.Join(errs...)
 }
 
 // checkEndpoint accepts scheme://host[:port][/path]. It quotes no URL that may
 // hold a password.
-func checkEndpoint(endpoint string) error {
+func checkEndpoint(setting, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	switch {
 	case strings.Contains(endpoint, "@"):
-		return errors.New("s3.endpoint: must not contain credentials; use s3.access_key_id and s3.secret_access_key")
+		return errors.New(setting + ": must not contain credentials; use s3.access_key_id and s3.secret_access_key")
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
-		return fmt.Errorf("s3.endpoint: not a URL with http:// or https:// and a host (got %q); write for example https://minio.example.com:9000", endpoint)
+		return fmt.Errorf("%s: not a URL with http:// or https:// and a host (got %q); write for example https://minio.example.com:9000", setting, endpoint)
 	case u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("s3.endpoint: must end with the host or a path (got %q)", endpoint)
+		return fmt.Errorf("%s: must end with the host or a path (got %q)", setting, endpoint)
 	}
 	return nil
 }

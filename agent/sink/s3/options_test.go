@@ -11,7 +11,7 @@ import (
 // All mistakes are reported at once, each with its key; none shows a password.
 func TestOptionMistakes(t *testing.T) {
 	_, err := New(t.Context(), Options{
-		Endpoint: "https://me:pass@host", AccessKeyID: "id", Timeout: -1, MaxConns: -1,
+		Endpoint: "https://me:pass@host", Access: Access{AccessKeyID: "id"}, Timeout: -1, MaxConns: -1,
 	})
 	if err == nil {
 		t.Fatal("accepted")
@@ -33,7 +33,7 @@ func TestEndpoints(t *testing.T) {
 		"minio:9000":                     false, "minio.example.com": false, "ftp://x": false, "https://": false,
 		"https://x/?a=b": false, "https://x/#f": false, "http://bad host": false,
 	} {
-		if err := checkEndpoint(endpoint); (err == nil) != ok {
+		if err := checkEndpoint("s3.endpoint", endpoint); (err == nil) != ok {
 			t.Errorf("%q: %v", endpoint, err)
 		}
 	}

@@ -28,7 +28,7 @@ const (
 	hintNotS3   = "{endpoint} did not answer like S3: check s3.endpoint, and whether a proxy or a login page answers in its place"
 	hintAccess  = "allow the action s3:PutObject on arn:aws:s3:::{bucket}/* for these credentials, and kms:GenerateDataKey if the bucket encrypts with its own KMS key"
 	hintExpired = "the session token of these credentials ran out: renew them, or use credentials that renew themselves (instance profile, web identity)"
-	hintKey     = "{endpoint} does not know the access key: check s3.access_key_id, or where the default AWS chain takes its credentials from"
+	hintKey     = "{endpoint} does not know the access key: check s3.access_key_id or its file, or where the default AWS chain takes its credentials from"
 	hintBucket  = "no such bucket: create bucket \"{bucket}\", or correct s3.bucket, s3.region (\"{region}\") or s3.endpoint ({endpoint})"
 	hintRegion  = "bucket \"{bucket}\" is not in region \"{region}\": correct s3.region or s3.endpoint ({endpoint})"
 	hintTooBig  = "{endpoint} takes no objects of this size: set a smaller chunk.max_size, or raise the limit of the proxy in front of it"
@@ -39,6 +39,7 @@ const (
 	hintSlow    = "{endpoint} did not answer in time: check s3.endpoint, and firewalls on the way; raise s3.timeout if the network is slow"
 	hintCert    = "the certificate of {endpoint} is not trusted: check this machine's clock and s3.endpoint, or name the certificate authority's file in AWS_CA_BUNDLE"
 	hintNoTLS   = "{endpoint} does not speak TLS: write http:// in s3.endpoint, or correct the port"
+	hintRole    = "the role was not given: its trust policy has to allow sts:AssumeRole (or sts:AssumeRoleWithWebIdentity) for these credentials; check s3.role_arn, s3.external_id, s3.duration and s3.sts_endpoint"
 	//nolint:gosec // advice on credentials, not credentials
-	hintCreds = "set s3.access_key_id and s3.secret_access_key, or give this process credentials of the default AWS chain (environment, ~/.aws, web identity, container or instance profile) that allow s3:PutObject on arn:aws:s3:::{bucket}/*"
+	hintCreds = "set s3.access_key_id and s3.secret_access_key (or their files, s3.credentials_file or s3.profile), or give this process credentials of the default AWS chain (environment, ~/.aws, web identity, container or instance profile) that allow s3:PutObject on arn:aws:s3:::{bucket}/*"
 )

@@ -79,6 +79,15 @@ var codeRules = map[string]rule{
 	"BandwidthLimitExceeded":         {sink.Throttled, "", true},
 }
 
+// expired are the codes of credentials that were right once.
+var expired = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true}
+
+// turnsDown are the codes after which other credentials may help.
+var turnsDown = map[string]bool{
+	"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true,
+	"InvalidToken": true, "InvalidAccessKeyId": true, "SignatureDoesNotMatch": true,
+}
+
 // statusRules stand in for a code that is missing or unknown.
 var statusRules = map[int]rule{
 	http.StatusUnauthorized:          {sink.Config, hintKey, false},

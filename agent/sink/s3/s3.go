@@ -11,7 +11,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/spoolship/spoolship/agent/sink"
@@ -34,13 +33,14 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
+	stamp := stampOf(o.files())
 	cfg, err := loadConfig(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sink{
 		options: o,
-		keys:    &keyring{provider: cfg.Credentials},
+		keys:    newKeyring(o, stamp, cfg.Credentials),
 		http:    o.HTTPClient,
 	}
 	if s.http == nil {
@@ -57,13 +57,9 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 	if o.Region != "" {
 		with = append(with, config.WithRegion(o.Region))
 	}
-	if o.AccessKeyID != "" {
-		with = append(with, config.WithCredentialsProvider(
-			credentials.NewStaticCredentialsProvider(o.AccessKeyID, o.SecretAccessKey, o.SessionToken)))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, with...)
+	cfg, err := o.load(ctx, with...)
 	if err != nil {
-		return cfg, fmt.Errorf("AWS environment or profile: %w", err)
+		return cfg, err
 	}
 	if cfg.Region == "" && o.Endpoint == "" {
 		return cfg, fmt.Errorf("s3.region: missing; set it to the region of bucket %q, for example \"eu-central-1\"", o.Bucket)
@@ -74,9 +70,21 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 	return cfg, nil
 }
 
+// newKeyring starts with the credentials that are there, and loads others as o
+// describes them.
+func newKeyring(o Options, stamp string, source aws.CredentialsProvider) *keyring {
+	return &keyring{access: o.Access, stamp: stamp, source: source,
+		load: func(ctx context.Context) (aws.CredentialsProvider, error) {
+			cfg, err := loadConfig(ctx, o)
+			return cfg.Credentials, err
+		},
+	}
+}
+
 // configure is this package's choice for each option of the SDK that matters.
 func (s *Sink) configure(c *awss3.Options) {
 	c.Credentials = s.keys
+	c.HTTPSignerV4 = signer{}
 	c.HTTPClient = s.http
 	c.Retryer = aws.NopRetryer{}
 	c.UsePathStyle = s.options.PathStyle
@@ -149,6 +157,9 @@ func (s *Sink) judge(ctx context.Context, a *attempt) error {
 	err := s.place.classify(a, time.Now())
 	var e *sink.Error
 	if errors.As(err, &e) {
+		if turnsDown[e.Code] && s.keys.forget() && expired[e.Code] {
+			e.Class = sink.Temporary // the next attempt asks for new ones
+		}
 		cause := e.Err
 		if e.Status != 0 {
 			cause = nil

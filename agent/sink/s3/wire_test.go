@@ -44,7 +44,7 @@ func putAndLook(t *testing.T, tls bool, o *sink.Object) (seen *http.Request, bod
 		body, _ = io.ReadAll(r.Body)
 		w.Header().Set("ETag", `"x"`)
 	})
-	opts := Options{Bucket: "b", Region: "r", PathStyle: true, AccessKeyID: "id", SecretAccessKey: "secret", SessionToken: "token", UserAgent: "spoolship/1.2"}
+	opts := Options{Bucket: "b", Region: "r", PathStyle: true, Access: Access{AccessKeyID: "id", SecretAccessKey: "secret", SessionToken: "token"}, UserAgent: "spoolship/1.2"}
 	srv := httptest.NewUnstartedServer(handler)
 	if tls {
 		srv.StartTLS()
@@ -147,7 +147,7 @@ func TestConnectionIsReused(t *testing.T) {
 		w.Header().Set("ETag", `"x"`)
 	}))
 	t.Cleanup(srv.Close)
-	s := newSink(t, Options{Bucket: "b", Region: "r", Endpoint: srv.URL, PathStyle: true, AccessKeyID: "id", SecretAccessKey: "secret"})
+	s := newSink(t, Options{Bucket: "b", Region: "r", Endpoint: srv.URL, PathStyle: true, Access: Access{AccessKeyID: "id", SecretAccessKey: "secret"}})
 	for range 10 {
 		if err := s.Put(t.Context(), sinktest.NewObject("k", sinktest.Bytes(1<<20))); err != nil {
 			t.Fatal(err)
@@ -165,7 +165,7 @@ func BenchmarkPut(b *testing.B) {
 		w.Header().Set("ETag", `"x"`)
 	}))
 	defer srv.Close()
-	s, err := New(b.Context(), Options{Bucket: "b", Region: "r", Endpoint: srv.URL, PathStyle: true, AccessKeyID: "id", SecretAccessKey: "secret"})
+	s, err := New(b.Context(), Options{Bucket: "b", Region: "r", Endpoint: srv.URL, PathStyle: true, Access: Access{AccessKeyID: "id", SecretAccessKey: "secret"}})
 	if err != nil {
 		b.Fatal(err)
 	}
