@@ -23,7 +23,28 @@ func (t *Tailer) Run(ctx context.Context) error {
 		if t.o.Once && t.wakeAt.IsZero() && !t.asked {
 			return t.flushPartial(ctx)
 		}
+		t.rest(ctx)
 		t.wait(ctx)
+	}
+}
+
+// pace is how long the tailer rests after it has read something. Writers of
+// single lines would wake it for each; now what they write meanwhile is one
+// read. A line that comes after silence does not wait, and it is short beside
+// any commit interval that is kind to a disk.
+const pace = 20 * time.Millisecond
+
+// rest lets events gather, if the last step has read something.
+func (t *Tailer) rest(ctx context.Context) {
+	if !t.fed {
+		return
+	}
+	t.fed = false
+	timer := time.NewTimer(pace)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
@@ -63,6 +84,7 @@ func (t *Tailer) step(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		t.fed = t.fed || progress
 		if !progress && t.now().Before(t.scanDue()) {
 			return t.h.Idle(ctx)
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -290,3 +291,38 @@ type discard struct{}
 func (discard) Span(context.Context, *Span) error    { return nil }
 func (discard) Forget(context.Context, uint64) error { return nil }
 func (discard) Idle(context.Context) error           { return nil }
+
+// TestRest: only what follows a read waits, and not longer than the agent's stop.
+func TestRest(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.append("a.log", "one\n")
+	f.step()
+	if !f.fed {
+		t.Error("a step that read something does not say so")
+	}
+	f.fed = false
+	f.step()
+	if f.fed {
+		t.Error("a step that read nothing says that it did")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := &Tailer{}
+		took := func(ctx context.Context, fed bool) time.Duration {
+			began := time.Now()
+			r.fed = fed
+			r.rest(ctx)
+			return time.Since(began)
+		}
+		if d := took(t.Context(), false); d != 0 {
+			t.Errorf("rests %v after nothing was read", d)
+		}
+		if d := took(t.Context(), true); d != pace || r.fed {
+			t.Errorf("rests %v after something was read, still fed: %v", d, r.fed)
+		}
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		if d := took(stopped, true); d != 0 {
+			t.Errorf("rests %v although it is to stop", d)
+		}
+	})
+}

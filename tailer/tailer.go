@@ -96,6 +96,7 @@ type Tailer struct {
 	maxDone  int // finished files that an input remembers
 	now      func() time.Time
 	openFD   func(path string) (int, error)
+	fed      bool      // something was read since the last rest
 	asked    bool      // something happened that needs a scan
 	scanAt   time.Time // an asked-for scan is not done before
 	scanned  time.Time // end of the last scan or glance
