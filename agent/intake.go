@@ -46,6 +46,7 @@ type intake struct {
 	interval time.Duration
 	hook     func(string) error
 	health   *health
+	throttle *throttle       // of reading; nil: none
 	once     bool            // a full spool that nothing can empty is an error
 	counters []inputCounters // one per plan
 
@@ -89,6 +90,10 @@ func newIntake(sp *spool.Spool, plans []plan, counters []inputCounters, prefix s
 
 // Span takes lines and the position after them. It implements tailer.Handler.
 func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
+	// Not under the lock: what was taken before is cut on time meanwhile.
+	if err := in.throttle.wait(ctx, len(s.Data)); err != nil {
+		return err
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.cur != nil && len(in.cur.raw)+len(s.Data) > batchSize {

@@ -60,7 +60,7 @@ func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 	c := a.o.Config
 	s := &session{spool: sp}
 	s.intake = newIntake(sp, a.plans, a.counters, c.S3.Prefix, time.Duration(c.Spool.CommitInterval), a.health, a.o.Hook)
-	s.intake.once = a.o.Once
+	s.intake.once, s.intake.throttle = a.o.Once, newThrottle(int64(c.Agent.ReadRate))
 	positions, err := sp.Positions()
 	if err != nil {
 		return nil, fmt.Errorf("read positions: %w", err)

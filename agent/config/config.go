@@ -48,6 +48,8 @@ type Agent struct {
 	RotateWait      Duration `toml:"rotate_wait"`      // how long rotated copies must be unchanged before loss is declared
 	CloseInactive   Duration `toml:"close_inactive"`   // idle files are closed; a last line without newline of a rotated file is taken
 	MaxOpenFiles    int      `toml:"max_open_files"`
+	MaxProcs        int      `toml:"max_procs"` // 0: as the Go runtime decides
+	ReadRate        Rate     `toml:"read_rate"` // 0: no limit
 }
 
 // Spool is [spool].

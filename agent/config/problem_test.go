@@ -126,6 +126,18 @@ socket = "run.sock"
 		`FILE:14: agent.poll_interval: must be a duration with its unit (got "1 s"); write it like "250ms", "60s", "5m" or "24h"`,
 		`FILE:16: telemetry.socket: must be an absolute path (got "run.sock"); begin it with "/"`,
 	}},
+	{"limits", s3Part + inputPart + `[agent]
+max_procs = -1
+read_rate = "50MiB"
+`, []string{
+		`FILE:7: agent.max_procs: must be between 0 and 1024 (got -1)`,
+		`FILE:8: agent.read_rate: must be bytes per second (got "50MiB"); write it like "50MiB/s"; "0B/s" is no limit`,
+	}},
+	{"read rate range", s3Part + inputPart + `[agent]
+read_rate = "1KiB/s"
+`, []string{
+		`FILE:7: agent.read_rate: must be 0B/s or between 64KiB/s and 1TiB/s (got "1KiB/s")`,
+	}},
 	{"spool ranges", s3Part + inputPart + `[spool]
 max_size = "64M"
 min_free = "-1GiB"

@@ -36,6 +36,8 @@ var rules = map[string]rule{
 	"agent.rotate_wait":      between(10*ms, hour),
 	"agent.close_inactive":   between(10*ms, 24*hour),
 	"agent.max_open_files":   between(8, 1_000_000),
+	"agent.max_procs":        between(0, 1024),
+	"agent.read_rate":        readRate,
 
 	"spool.max_size":        between(8*mib, 1024*tib),
 	"spool.min_free":        between(0, 1024*tib),
@@ -116,6 +118,15 @@ func matching(expr, what, hint string) rule {
 		}
 		return complaint{}
 	}
+}
+
+// readRate has a least value: one long line must not take minutes.
+func readRate(v any) complaint {
+	const low, high = Rate(64 * kib), Rate(tib)
+	if r := v.(Rate); r != 0 && (r < low || r > high) {
+		return complaint{what: fmt.Sprintf("must be 0B/s or between %v and %v", low, high)}
+	}
+	return complaint{}
 }
 
 func notEmpty(v any) complaint {

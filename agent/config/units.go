@@ -53,6 +53,24 @@ func parseSize(text string) (Size, bool) {
 	return Size(n) * unit, true
 }
 
+// Rate is a number of bytes per second, written "50MiB/s".
+type Rate Size
+
+const rateHint = `write it like "50MiB/s"; "0B/s" is no limit`
+
+// String prints the rate exactly, as [Size.String] does. It can be read back.
+func (r Rate) String() string { return Size(r).String() + "/s" }
+
+// parseRate reads what String prints and the SI units.
+func parseRate(text string) (Rate, bool) {
+	size, ok := strings.CutSuffix(text, "/s")
+	if !ok {
+		return 0, false
+	}
+	s, ok := parseSize(size)
+	return Rate(s), ok
+}
+
 // Duration is a length of time, written "250ms".
 type Duration time.Duration
 

@@ -40,6 +40,21 @@ func TestSizeRoundTrip(t *testing.T) {
 	})
 }
 
+func TestRates(t *testing.T) {
+	for text, want := range map[string]Rate{"0B/s": 0, "50MiB/s": 50 << 20, "1536KiB/s": 1536 << 10, "50 MB/s": 50e6} {
+		if got, ok := parseRate(text); !ok || got != want {
+			t.Errorf("%q: got %d, %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "/s", "50MiB", "50/s", "50MiB/m", "50MiB/s ", "50MiB /s", "50Mbit/s"} {
+		if got, ok := parseRate(text); ok {
+			t.Errorf("%q: got %d", text, got)
+		}
+	}
+	equal(t, "rate", Rate(50<<20).String(), "50MiB/s")
+	equal(t, "rate", Rate(0).String(), "0B/s")
+}
+
 func TestDurationPrintsShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 250 * time.Millisecond: "250ms", time.Minute: "1m", 90 * time.Second: "1m30s",

@@ -47,6 +47,8 @@ func (l *loader) scalar(path, rule string, raw, p any) {
 		set(l, path, rule, p, int(n), ok)
 	case *Size:
 		withUnit(l, path, rule, raw, p, parseSize, complaint{"must be a size with its unit", sizeHint})
+	case *Rate:
+		withUnit(l, path, rule, raw, p, parseRate, complaint{"must be bytes per second", rateHint})
 	case *Duration:
 		withUnit(l, path, rule, raw, p, func(s string) (Duration, bool) {
 			d, err := time.ParseDuration(s)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -51,6 +52,9 @@ With --once it ships what is there and exits 0 when all of it is in the bucket.
 func runAgent(ctx context.Context, c *config.Config, stderr io.Writer, once, flushPartial bool) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if c.Agent.MaxProcs > 0 {
+		runtime.GOMAXPROCS(c.Agent.MaxProcs)
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: logLevel(c.Agent.LogLevel)}))
 	dest, err := newSink(ctx, c)
