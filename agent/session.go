@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -151,6 +152,10 @@ func (s *session) run(ctx context.Context, a *Agent) error {
 		return s.ship(ctx, work, cancel, sealed, time.Duration(a.o.Config.Agent.ShutdownTimeout))
 	})
 	g.Go(func() error { return s.announce(reading, a) })
+	g.Go(func() error {
+		giveBack(rolling, allocated, debug.FreeOSMemory)
+		return nil
+	})
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // the stop's deadline; what was not finished is done after the next start
