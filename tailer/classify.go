@@ -49,6 +49,8 @@ func classify(f facts) verdict {
 	switch {
 	case f.bytes == unsure:
 		return waitFor
+	case f.at == atHome && f.bytes == same && f.doubt:
+		return waitFor // what is there may be the next generation already
 	case f.at == atHome && f.bytes == same && !f.copied:
 		return readOn
 	case f.at == renamed && f.bytes == same:

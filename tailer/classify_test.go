@@ -21,6 +21,7 @@ func TestClassify(t *testing.T) {
 		{"truncated, the copy is there", facts{at: atHome, copied: true}, takeCopy},
 		{"truncated, looks intact, copy may be growing", facts{at: atHome, bytes: same, copied: true}, waitFor},
 		{"truncated, looks intact, copy is settled", facts{at: atHome, bytes: same, copied: true, settled: true}, takeCopy},
+		{"truncated or not, the copy is unreadable", facts{at: atHome, bytes: same, doubt: true}, waitFor},
 		{"truncated, no copy yet", facts{}, waitFor},
 		{"truncated or deleted, no copy comes", facts{settled: true}, giveUp},
 		{"deleted while down, a copy is there", facts{copied: true, settled: true}, takeCopy},

@@ -37,7 +37,8 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (copy *seen
 		}
 		if err != nil {
 			t.problem(f.in, o.real, err)
-			o.doubt, doubt = true, true
+			o.doubt = true
+			doubt = doubt || f.seen == nil || fam.mayCopy(o)
 			continue
 		}
 		// Where no bytes are known, any would do: then the oldest is waited for.
@@ -59,6 +60,9 @@ func (f *file) mayBe(o *seen) bool {
 
 // errWaiting is the problem of a file whose rest is not found for long.
 var errWaiting = errors.New("its rest may be in a rotated copy that still grows, and later files wait for it")
+
+// errHeld is the problem of a file that is not read on for long.
+var errHeld = errors.New("it may have been truncated, and the rotated copy that would tell can't be read")
 
 // candidates sums up the siblings that are, or may become, a copy of f. The sum
 // changes when one of them does, or the file at home is another one. Siblings

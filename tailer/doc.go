@@ -71,6 +71,7 @@
 //	several rotations, unreadable     unknown sibling, born before    followed  TestMissedUnreadable
 //	                                  what is at home
 //	truncated, copy unreadable        bytes differ, a copy in doubt   waitFor   TestUnreadableCopy
+//	few bytes read, copy unreadable   at home, a copy in doubt        waitFor   TestUnreadableCopyOfFew
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory
 //	NULs of a truncation              new generation starts with them skipped   TestSkippedNULs

@@ -153,6 +153,8 @@ func hint(err error) string {
 		return "raise LimitNOFILE of the service, or lower the number of open files"
 	case errors.Is(err, errWaiting):
 		return "let its rotated copy be completed, or move files that are no copies of it, but begin like it, elsewhere"
+	case errors.Is(err, errHeld):
+		return "let the agent's user read the rotated copies beside it, or move what is none elsewhere"
 	case errors.Is(err, syscall.ELOOP):
 		return "remove the loop of symbolic links"
 	}

@@ -51,6 +51,8 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 			return c, err
 		}
 		c.copied = f.copy != nil
+		// Of a file that looks intact, more than a header is proof enough.
+		c.doubt = c.doubt && (c.at != atHome || f.pos.Offset <= headSize)
 	}
 	if c.at == nowhere && !c.copied && !c.linked && !f.replaced && fam.lastAt(f.pos.Path) == f {
 		if c.home, c.hidden, err = t.homeHolds(ctx, fam, f); err != nil {
@@ -99,7 +101,8 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 	if v != waitFor {
 		f.pend, f.waits = stay{}, time.Time{}
 	}
-	f.waiting = v == waitFor && c.bytes != unsure && !c.doubt
+	held := c.doubt && c.at == atHome
+	f.waiting = v == waitFor && c.bytes != unsure && (!c.doubt || held)
 	switch v {
 	case readOn:
 		f.rotated = false
@@ -119,9 +122,9 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 		return t.move(ctx, f, fam.atHome(), false)
 	case waitFor:
 		// An unreadable file does not hold up the others of its family.
-		fam.pending = fam.pending || f.waiting
+		fam.pending = fam.pending || f.waiting && !held
 		t.sight.open = true
-		t.tellOfWaiting(f)
+		t.tellOfWaiting(f, held)
 	case giveUp:
 		if f.replaced {
 			f.in.truncations.Add(1)
@@ -132,12 +135,16 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 }
 
 // tellOfWaiting makes a wait a problem when it takes longer than rotations do:
-// nothing younger is read meanwhile.
-func (t *Tailer) tellOfWaiting(f *file) {
+// nothing younger is read meanwhile. held: f itself is not read.
+func (t *Tailer) tellOfWaiting(f *file, held bool) {
 	if f.waits.IsZero() {
 		f.waits = t.now()
 	}
-	if f.waiting && t.now().Sub(f.waits) > 4*t.o.RotateWait {
+	switch {
+	case !f.waiting || t.now().Sub(f.waits) <= 4*t.o.RotateWait:
+	case held:
+		t.problem(f.in, f.pos.Path, errHeld)
+	default:
 		t.problem(f.in, f.pos.Path, errWaiting)
 	}
 }

@@ -156,6 +156,34 @@ func TestUnreadableCopy(t *testing.T) {
 	f.wantStreams("one\ntwo\nthree\n", "new\n")
 }
 
+// A file is truncated and grows again before any line of it was whole, and its
+// copy can't be opened at first: what is at home now must not pass for its rest.
+func TestUnreadableCopyOfFew(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.append("a.log", "on")
+	f.step()
+	f.tick()
+	grant := f.deny("a.log.1", unix.EACCES)
+	f.copy("a.log", "a.log.1")
+	f.truncate("a.log")
+	f.append("a.log", "two\n")
+	for range 6 {
+		f.pass(6 * time.Second)
+	}
+	f.want("")
+	told := slices.ContainsFunc(f.stats().Errors, func(e FileError) bool {
+		return e.Path == f.path("a.log") && e.Problem == errHeld.Error()
+	})
+	if !told {
+		t.Errorf("errors: %+v", f.stats().Errors)
+	}
+	grant()
+	for range 6 {
+		f.pass(idle)
+	}
+	f.wantStreams("on", "two\n")
+}
+
 // A file is replaced by a copy of itself that can't be opened at first.
 func TestUnreadableReplacement(t *testing.T) {
 	for _, open := range []bool{true, false} {
