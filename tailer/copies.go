@@ -28,6 +28,12 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (copy *seen
 			f.in.staying[o.id] = s
 			continue
 		}
+		if o.doubt {
+			// It may be the copy of a file that was read further than f, even if
+			// it could be opened by now: the next scan asks that one first.
+			doubt = doubt || f.mayHide(o)
+			continue
+		}
 		ok, err := t.isCopy(ctx, fam, f, o)
 		if ctx.Err() != nil {
 			return nil, false, ctx.Err()
@@ -38,7 +44,7 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (copy *seen
 		if err != nil {
 			t.problem(f.in, o.real, err)
 			o.doubt = true
-			doubt = doubt || f.seen == nil || fam.mayCopy(o)
+			doubt = doubt || f.mayHide(o)
 			continue
 		}
 		// Where no bytes are known, any would do: then the oldest is waited for.
@@ -56,6 +62,12 @@ func (f *file) mayBe(o *seen) bool {
 	}
 	// No bytes are no proof: then only a birth after the file's own is.
 	return f.pos.Offset > 0 || f.seen == nil && !f.replaced || o.born > f.pos.Born && f.pos.Born != 0
+}
+
+// mayHide says whether o, which can't be read, may have what was destroyed of f:
+// while f looks intact, only if it was made after f was first seen written to.
+func (f *file) mayHide(o *seen) bool {
+	return f.seen == nil || o.born == 0 || o.born >= f.pos.Began
 }
 
 // errWaiting is the problem of a file whose rest is not found for long.

@@ -148,12 +148,14 @@ func TestUnreadableCopy(t *testing.T) {
 	for range 4 {
 		f.pass(6 * time.Second)
 	}
-	f.want("one\ntwo\nnew\n") // which does not wait
+	f.append("a.log", "newer\n")
+	f.step()
+	f.want("one\ntwo\nnew\nnewer\n") // which do not wait
 	grant()
 	for range 6 {
 		f.pass(idle)
 	}
-	f.wantStreams("one\ntwo\nthree\n", "new\n")
+	f.wantStreams("one\ntwo\nthree\n", "new\nnewer\n")
 }
 
 // A file is truncated and grows again before any line of it was whole, and its
@@ -182,6 +184,38 @@ func TestUnreadableCopyOfFew(t *testing.T) {
 		f.pass(idle)
 	}
 	f.wantStreams("on", "two\n")
+}
+
+// The copy of a truncated file can be opened only after it was asked for in vain
+// in the same scan: a file of which nothing was read yet must not take it.
+func TestCopyReadableDuringScan(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.append("a.log", "one\n")
+	f.step()
+	f.tick()
+	f.copy("a.log", "a.log.1")
+	f.truncate("a.log")
+	grant := f.deny("a.log.1", unix.EACCES)
+	f.step() // the truncated file is followed as a new one
+	f.restart(func() {
+		f.tick()
+		f.copy("a.log", "tmp")
+		f.rename("tmp", "a.log")
+	})
+	grant()
+	f.openFD = func(p string) (int, error) {
+		if p == f.path("a.log.1") {
+			f.openFD = openRead
+			return -1, unix.EACCES
+		}
+		return openRead(p)
+	}
+	for range 6 {
+		f.pass(idle)
+	}
+	f.append("a.log", "two\n")
+	f.step()
+	f.wantStreams("one\n", "two\n")
 }
 
 // A file is replaced by a copy of itself that can't be opened at first.
