@@ -82,7 +82,10 @@
 // waited for, no younger generation of the family is read; only what can't be
 // read does not hold up the others. That needs no state of its own: the position
 // is still the old one, so a restart waits again. A wait ends when no sibling
-// that may be the copy has changed for RotateWait; others may grow for ever.
+// that may be the copy has changed for RotateWait; others may grow for ever. One
+// wait has no end of its own: a file of which at most a KiB was read is not read
+// on while a sibling that was made after it began, and can't be opened, may be
+// its copy.
 //
 // # How bytes are recognised
 //
