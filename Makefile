@@ -55,8 +55,9 @@ bench-docs: harness ## measure everything and renew docs/performance.md
 bench-compare: harness ## the backfills against another commit: BASE=main~1
 	bin/spoolship-e2e compare -base $(BASE) -json bin/bench-compare.json
 
-e2e: harness ## the binary's behaviour on bad input
-	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e ./...
+e2e: harness ## the binary on bad input, and on everything that can happen to a file: a line per row
+	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v /matrix)
+	cd internal/e2e/matrix && $(GO) test -count=1 -timeout 10m -parallel 4 -tags e2e
 
 soak: ## HISTORIES random lives of a log file
 	$(GO) test ./tailer -run TestHistories -rapid.checks=$(HISTORIES) -rapid.seed=$(SEED) -timeout 60m

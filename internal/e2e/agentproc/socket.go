@@ -13,10 +13,23 @@ import (
 
 // Status is the part of GET /status that the tests use.
 type Status struct {
+	Following bool          `json:"following"` // the first scan is done
+	Inputs    []InputStatus `json:"inputs"`
+
 	Backlog int64 `json:"backlog_bytes"` // spooled and not acked
 	Lag     int64 `json:"lag_bytes"`     // in files and not yet spooled
 	Open    int   `json:"open_chunks"`
 	Sealed  int   `json:"sealed_chunks"`
+}
+
+// InputStatus is the part of one input. Counts are since the agent's start.
+type InputStatus struct {
+	Files       int   `json:"files"`
+	Open        int   `json:"open"`
+	Records     int64 `json:"records"`
+	Rotations   int64 `json:"rotations"`
+	Truncations int64 `json:"truncations"`
+	LostBytes   int64 `json:"lost_bytes"`
 }
 
 // Position is one durable offset of GET /positions.

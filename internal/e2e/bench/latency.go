@@ -128,7 +128,7 @@ func settle(ctx context.Context, r *rig.Rig) error {
 	defer tick.Stop()
 	for {
 		s, err := c.Status(ctx)
-		if err == nil && s == (agentproc.Status{}) {
+		if err == nil && s.Backlog == 0 && s.Lag == 0 && s.Open == 0 && s.Sealed == 0 {
 			return nil
 		}
 		select {
