@@ -26,6 +26,7 @@ type Config struct {
 	MaxAge      time.Duration
 
 	ScanInterval, PollInterval, RotateWait time.Duration
+	MaxOpenFiles                           int
 
 	Inputs []Input
 }
@@ -75,6 +76,9 @@ func (c *Config) TOML() string {
 	f.duration("scan_interval", c.ScanInterval)
 	f.duration("poll_interval", c.PollInterval)
 	f.duration("rotate_wait", c.RotateWait)
+	if c.MaxOpenFiles > 0 {
+		fmt.Fprintf(f, "max_open_files = %d\n", c.MaxOpenFiles)
+	}
 	f.table("[spool]")
 	f.str("segment_size", c.SegmentSize)
 	f.duration("commit_interval", c.CommitInterval)
