@@ -93,6 +93,10 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	path, err := pathFields(in)
+	if err != nil {
+		return plan{}, err
+	}
 	format := chunk.JSON
 	if in.Format == "text" {
 		format = chunk.Text
@@ -101,7 +105,8 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), maxLine: int(in.MaxLineSize),
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
-			Format: format, Validate: in.Validate == "full", Fields: in.Fields,
+			Format: format, Validate: in.Validate == "full",
+			Fields: in.Fields, Static: in.StaticFields, Path: path, Drop: in.DropFields, Mask: in.MaskFields,
 			Host: c.Agent.Host, MaxLineSize: int(in.MaxLineSize),
 		}),
 	}, nil
@@ -118,13 +123,17 @@ func ExampleKey(c *config.Config, in *config.Input) (string, error) {
 	return p.key.Expand(c.S3.Prefix, p.vars)
 }
 
-// CheckKeys returns the problems of all key templates, for each at its place
-// in the file.
+// CheckKeys returns the problems of all key templates and of the fields that
+// are added to records, each with its place in the file.
 func CheckKeys(c *config.Config) config.Problems {
 	var problems config.Problems
 	seen := make(map[string]bool)
 	for i := range c.Inputs {
 		in := &c.Inputs[i]
+		if found := checkFields(c, i); len(found) > 0 {
+			problems = append(problems, found...)
+			continue
+		}
 		if _, err := ExampleKey(c, in); err != nil && !seen[in.Key] {
 			seen[in.Key] = true
 			where := "s3.key"

@@ -124,6 +124,7 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 		{name: "gzip, large blocks", codec: "gzip", format: "json", before: func(t *testing.T, s *site) { s.write(t, "large.log", 0, 200_000) }},
 		{name: "zstd, large blocks", codec: "zstd", format: "json", before: func(t *testing.T, s *site) { s.write(t, "large.log", 0, 200_000) }},
 		{name: "long lines in parts", codec: "gzip", format: "text", before: func(_ *testing.T, s *site) { s.cfg.Inputs[0].MaxLineSize = 1000 }},
+		{name: "edited records", codec: "gzip", format: "json", before: func(_ *testing.T, s *site) { s.editing() }},
 		{name: "renamed since", codec: "gzip", format: "text", after: func(t *testing.T, s *site) {
 			if err := os.Rename(s.path("a.log"), s.path("a.log.1")); err != nil {
 				t.Fatal(err)

@@ -30,6 +30,22 @@
 //
 // Lines of only white space are skipped with JSON and kept with Text.
 //
+// # Fields
+//
+// Members can be added to records: [EncoderOptions].Fields, Static and Path, in
+// this order (Static by name). JSON lines get them spliced in before their
+// closing brace, Text records behind their own members, and records of raw
+// lines and of parts at their end. A member that a JSON line has itself, at its
+// top level, wins over one to be added. All other bytes stay as they are.
+//
+// Drop leaves members of JSON lines out, Mask replaces their values by "***".
+// A path is keys joined by dots, compared after their escapes were undone. A
+// dot also matches a dot in a key; arrays are looked through, at any depth; of
+// a key that is there twice, both are treated. A dropped member is not there
+// any more when fields are added. Text inside strings is not looked into. What
+// is not valid JSON can't be searched and is withheld: with Drop or Mask, raw
+// and raw_base64 are replaced by raw_withheld, the number of bytes.
+//
 // # Objects
 //
 // A stored block is a piece of the object's bytes, so that no block is ever

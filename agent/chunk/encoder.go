@@ -3,14 +3,18 @@ package chunk
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strconv"
 )
 
 // EncoderOptions configure an Encoder.
 type EncoderOptions struct {
 	Format      Format
-	Validate    bool     // JSON: check every line strictly; otherwise only that it starts with '{' and ends with '}'
-	Fields      []string // Text: which of time, host, file, offset, message, in this order; empty means all
+	Validate    bool           // JSON: check every line strictly; otherwise only that it starts with '{' and ends with '}'
+	Fields      []string       // which of time, host, file, offset, message, in this order; Text: empty means all; JSON: these are added
+	Static      map[string]any // added to every record: strings, bools, int64 and float64
+	Path        *PathFields    // added to every record
+	Drop, Mask  []string       // JSON, with Validate: dotted paths of members to leave out, or whose values to replace
 	Host        string
 	MaxLineSize int // bytes without the newline; longer lines become records of parts; 0 means no limit
 }
@@ -20,13 +24,20 @@ type EncoderOptions struct {
 type Encoder struct {
 	format  Format
 	scan    func(b []byte, i int) (int, fault) // JSON
-	fields  []field                            // Text
-	host    []byte                             // as a JSON string
+	fields  []field
+	host    []byte // as a JSON string
 	maxLine int
+
+	hostName string
+	static   []member
+	path     *PathFields
+	rules    []pathRule
+	edits    bool // JSON records differ from their lines
 }
 
-// NewEncoder returns an encoder. With Text it panics if o.Fields has a name
-// that does not exist, or one twice: whoever reads a configuration checks that.
+// NewEncoder returns an encoder. It panics if o.Fields has a name that does
+// not exist, or one twice, or if JSON is to be changed that is not validated:
+// whoever reads a configuration checks that.
 func NewEncoder(o EncoderOptions) *Encoder {
 	e := &Encoder{format: o.Format, scan: scanBraces, maxLine: o.MaxLineSize}
 	if o.Validate {
@@ -35,20 +46,54 @@ func NewEncoder(o EncoderOptions) *Encoder {
 	if e.maxLine <= 0 {
 		e.maxLine = math.MaxInt
 	}
-	if o.Format == Text {
+	if o.Format == Text || len(o.Fields) > 0 {
 		e.fields = parseFields(o.Fields)
 	}
 	e.host, _ = appendString(nil, []byte(o.Host))
+	e.hostName, e.static, e.path, e.rules = o.Host, newMembers(o.Static), o.Path, pathRules(o.Drop, o.Mask)
+	e.edits = o.Format == JSON && (len(e.fields)+len(e.static)+len(e.path.Names())+len(e.rules) > 0)
+	if len(e.fields)+len(e.static)+len(e.path.Names()) > maxAdded {
+		panic("chunk: too many fields are added")
+	}
+	if e.edits && (!o.Validate || slices.Contains(e.fields, fieldMessage)) {
+		panic("chunk: only validated lines can be changed, and get no message")
+	}
 	return e
 }
 
 // Append appends the records of l to dst, each ended by a newline. Cutting the
-// same lines elsewhere gives the same records. It allocates only to grow dst.
+// same lines elsewhere gives the same records. It allocates only to grow dst,
+// and a little a call for fields that are added.
 func (e *Encoder) Append(dst []byte, l *Lines) ([]byte, Counts) {
 	if e.format == Text {
 		return e.appendText(dst, l)
 	}
+	if e.edits {
+		return e.appendEdited(dst, l)
+	}
 	return e.appendJSON(dst, l)
+}
+
+// appendEdited is appendJSON for records that differ from their lines.
+func (e *Encoder) appendEdited(dst []byte, l *Lines) ([]byte, Counts) {
+	var c Counts
+	a := e.newAdded(l)
+	data, i := l.Data, 0
+	if l.Part > 0 && len(data) > 0 {
+		end := lineEnd(data, 0)
+		dst = e.appendParts(dst, l, nil, a, 0, end, &c)
+		i = end + 1
+	}
+	for i < len(data) {
+		at, f := e.scan(data, i)
+		end := at
+		if f != ok {
+			end = lineEnd(data, i)
+		}
+		dst = e.appendLine(dst, l, a, i, end, at-i, f, &c)
+		i = end + 1
+	}
+	return dst, c
 }
 
 // appendJSON copies runs of valid lines as a whole.
@@ -57,7 +102,7 @@ func (e *Encoder) appendJSON(dst []byte, l *Lines) ([]byte, Counts) {
 	data, i := l.Data, 0
 	if l.Part > 0 && len(data) > 0 {
 		end := lineEnd(data, 0)
-		dst = e.appendParts(dst, l, nil, 0, end, &c)
+		dst = e.appendParts(dst, l, nil, nil, 0, end, &c)
 		i = min(end+1, len(data))
 	}
 	// Most lines are valid and are copied together, as data[run:i], once one
@@ -75,7 +120,7 @@ func (e *Encoder) appendJSON(dst []byte, l *Lines) ([]byte, Counts) {
 		if f != ok {
 			end = lineEnd(data, i)
 		}
-		dst = e.appendLine(dst, l, i, end, at-i, f, &c)
+		dst = e.appendLine(dst, l, nil, i, end, at-i, f, &c)
 		i = min(end+1, len(data))
 		run = i
 	}
@@ -83,15 +128,20 @@ func (e *Encoder) appendJSON(dst []byte, l *Lines) ([]byte, Counts) {
 }
 
 // appendLine appends the line l.Data[from:end], in which scan found f at byte
-// at.
-func (e *Encoder) appendLine(dst []byte, l *Lines, from, end, at int, f fault, c *Counts) []byte {
+// at. With a, it is edited.
+func (e *Encoder) appendLine(dst []byte, l *Lines, a *added, from, end, at int, f fault, c *Counts) []byte {
 	line := l.Data[from:end]
 	if len(line) > e.maxLine || l.Cut && end == len(l.Data) {
-		return e.appendParts(dst, l, nil, from, end, c)
+		return e.appendParts(dst, l, nil, a, from, end, c)
 	}
 	if f == ok {
 		c.Records++
-		dst = append(dst, bytes.TrimSuffix(line, []byte{'\r'})...)
+		line = bytes.TrimSuffix(line, []byte{'\r'})
+		if a != nil {
+			dst = e.edit(dst, line, a, l.From+int64(from))
+		} else {
+			dst = append(dst, line...)
+		}
 		return append(dst, '\n')
 	}
 	if skipSpace(line, 0) == len(line) {
@@ -103,18 +153,32 @@ func (e *Encoder) appendLine(dst []byte, l *Lines, from, end, at int, f fault, c
 	if at == len(line) && f == invalidChar { // the newline, or nothing, is in the way
 		f = endOfLine
 	}
-	dst = append(dst, '{')
-	dst = appendBytes(dst, "raw", line)
-	dst = append(dst, `,"error":"`...)
+	dst = e.appendRaw(dst, line)
 	dst = append(dst, faultText[f]...)
 	dst = append(dst, ` at byte `...)
 	dst = strconv.AppendInt(dst, int64(at), 10)
-	return append(dst, "\"}\n"...)
+	dst = a.append(append(dst, '"'), l.From+int64(from), 0, false)
+	return append(dst, "}\n"...)
+}
+
+// appendRaw begins the record of bytes that are not a JSON object, up to the
+// error's text. What can't be searched for values that must not leave the host
+// stays there: no digest of it either, which would confirm a guess.
+func (e *Encoder) appendRaw(dst, line []byte) []byte {
+	dst = append(dst, '{')
+	if len(e.rules) > 0 {
+		dst = append(dst, `"raw_withheld":`...)
+		dst = strconv.AppendInt(dst, int64(len(line)), 10)
+	} else {
+		dst = appendBytes(dst, "raw", line)
+	}
+	return append(dst, `,"error":"`...)
 }
 
 // appendParts appends the line, or rest of a line, l.Data[from:end] in parts:
-// with t as text, else as JSON. Only the first line of l continues a line.
-func (e *Encoder) appendParts(dst []byte, l *Lines, t *frame, from, end int, c *Counts) []byte {
+// with t as text, else as JSON with the members of a. Only the first line of l
+// continues a line.
+func (e *Encoder) appendParts(dst []byte, l *Lines, t *frame, a *added, from, end int, c *Counts) []byte {
 	part := 0
 	if from == 0 {
 		part = l.Part
@@ -127,15 +191,15 @@ func (e *Encoder) appendParts(dst []byte, l *Lines, t *frame, from, end int, c *
 		if t != nil {
 			dst = t.appendRecord(dst, l, from, to)
 		} else {
-			dst = append(dst, '{')
-			dst = appendBytes(dst, "raw", l.Data[from:to])
-			dst = append(dst, `,"error":"line longer than max_line_size"`...)
+			dst = e.appendRaw(dst, l.Data[from:to])
+			dst = append(dst, `line longer than max_line_size"`...)
 		}
 		dst = append(dst, `,"part":`...)
 		dst = strconv.AppendInt(dst, int64(part), 10)
 		if !more && !cut {
 			dst = append(dst, `,"last":true`...)
 		}
+		dst = a.append(dst, l.From+int64(from), 0, false)
 		dst = append(dst, "}\n"...)
 		from = to
 		c.Records++

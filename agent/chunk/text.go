@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// field is a member of a text record, as an index into fieldNames.
+// field is a member that tells of a line, as an index into fieldNames.
 type field int
 
 const (
@@ -75,6 +75,12 @@ func (e *Encoder) newFrame(buf []byte, l *Lines) frame {
 			f.n++
 		}
 	}
+	for _, m := range e.static {
+		f.text = append(append(f.text, ','), m.text...)
+	}
+	for _, m := range e.path.members(l.File) {
+		f.text = append(append(f.text, ','), m.text...)
+	}
 	return f
 }
 
@@ -107,7 +113,7 @@ func (e *Encoder) appendText(dst []byte, l *Lines) ([]byte, Counts) {
 	for i := 0; i < len(l.Data); {
 		end := lineEnd(l.Data, i)
 		if end-i > e.maxLine || i == 0 && l.Part > 0 || l.Cut && end == len(l.Data) {
-			dst = e.appendParts(dst, l, &f, i, end, &c)
+			dst = e.appendParts(dst, l, &f, nil, i, end, &c)
 		} else {
 			dst = f.appendRecord(dst, l, i, end)
 			dst = append(dst, "}\n"...)

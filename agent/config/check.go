@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"slices"
 )
 
 // checkAll checks what depends on more than one key, and completes the
@@ -93,10 +94,11 @@ func (l *loader) checkInputs() {
 		})
 	}
 	first := map[string]string{} // path of the input that has the name
-	for i, in := range l.cfg.Inputs {
+	for i := range l.cfg.Inputs {
+		in := &l.cfg.Inputs[i]
 		path := fmt.Sprintf("input[%d]", i)
 		l.checkRequired(path)
-		l.checkFormat(path, in.Format)
+		l.checkFormat(path, in)
 		l.checkLevel(path+".chunk", in.Chunk)
 		l.checkChunkSize(path+".chunk.max_size", in.Chunk)
 		if other, taken := first[in.Name]; taken && in.Name != "" {
@@ -121,16 +123,49 @@ func (l *loader) checkRequired(input string) {
 	}
 }
 
-// checkFormat refuses keys that would be without effect.
-func (l *loader) checkFormat(input, format string) {
+// checkFormat refuses keys that would be without effect, and completes fields.
+func (l *loader) checkFormat(input string, in *Input) {
 	if l.bad[input+".format"] {
 		return
 	}
-	for key, only := range map[string]string{"fields": "text", "validate": "json"} {
-		if path := input + "." + key; l.has(path) && format != only {
-			l.problem(path, complaint{
-				fmt.Sprintf("has a meaning only with format = %q", only), "remove the line, or change format",
-			})
+	for _, key := range []string{"validate", "drop_fields", "mask_fields"} {
+		if path := input + "." + key; l.has(path) && in.Format != "json" {
+			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
+		}
+	}
+	l.checkFields(input+".fields", in)
+	l.checkEdits(input, in)
+}
+
+func (l *loader) checkFields(path string, in *Input) {
+	switch message := slices.Contains(in.Fields, "message"); {
+	case l.bad[path] || in.Fields == nil && l.has(path): // or an element of it is bad
+	case in.Format == "text" && !l.has(path):
+		in.Fields = []string{"time", "host", "file", "offset", "message"}
+	case in.Format == "text" && !message:
+		l.problem(path, complaint{`must contain "message", which is the line itself`, ""})
+	case in.Format == "json" && message:
+		l.problem(path, complaint{`must not contain "message" with format = "json", where the line is the record`, "remove it, or change format"})
+	}
+}
+
+// checkEdits wants lines validated that are to be changed: in others the
+// places can't be known.
+func (l *loader) checkEdits(input string, in *Input) {
+	for i, p := range in.MaskFields {
+		if slices.Contains(in.DropFields, p) {
+			l.problem(fmt.Sprintf("%s.mask_fields[%d]", input, i), complaint{"is in drop_fields too", "remove it from one of the two"})
+		}
+	}
+	if in.Format != "json" || in.Validate != "off" {
+		return
+	}
+	for key, used := range map[string]bool{
+		"fields": len(in.Fields) > 0, "static_fields": len(in.StaticFields) > 0, "path_fields": in.PathFields != "",
+		"drop_fields": len(in.DropFields) > 0, "mask_fields": len(in.MaskFields) > 0,
+	} {
+		if path := input + "." + key; used && !l.bad[path] {
+			l.problem(path, complaint{`needs validate = "full": lines that are trusted can't be changed safely`, "remove the line validate, or this one"})
 		}
 	}
 }

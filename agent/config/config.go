@@ -109,9 +109,14 @@ type Input struct {
 	Exclude     []string `toml:"exclude"`  // absolute doublestar patterns
 	Format      string   `toml:"format"`   // json, text
 	Validate    string   `toml:"validate"` // json: full, off
-	Fields      []string `toml:"fields"`   // text: time, host, file, offset, message
+	Fields      []string `toml:"fields"`   // time, host, file, offset; text: message, and all if none are written
 	StartAt     string   `toml:"start_at"` // beginning, end
 	MaxLineSize Size     `toml:"max_line_size"`
 	Chunk       Chunk    `toml:"chunk"`
 	Key         string   `toml:"key"`
+
+	StaticFields map[string]any `toml:"static_fields"` // string, bool, int64 or float64, by name
+	PathFields   string         `toml:"path_fields"`   // pattern with {name}; "" takes none
+	DropFields   []string       `toml:"drop_fields"`   // json: dotted paths
+	MaskFields   []string       `toml:"mask_fields"`   // json: dotted paths
 }

@@ -47,7 +47,6 @@ func defaultInput(c *Config) Input {
 	return Input{
 		Format:      "json",
 		Validate:    "full",
-		Fields:      []string{"time", "host", "file", "offset", "message"},
 		StartAt:     "beginning",
 		MaxLineSize: mib,
 		Chunk:       c.Chunk,

@@ -41,8 +41,10 @@ func TestExampleShowsDefaults(t *testing.T) {
 	want.Agent.Host = c.Agent.Host
 	app, web := defaultInput(want), defaultInput(want)
 	app.Name, app.Include = "app", []string{"/var/log/app/**/*.log"}
-	app.Exclude = []string{}
+	app.Exclude, app.DropFields, app.MaskFields = []string{}, []string{}, []string{}
+	app.StaticFields = map[string]any{}
 	web.Name, web.Include, web.Format = "web", []string{"/var/log/nginx/*.log"}, "text"
+	web.Fields = []string{"time", "host", "file", "offset", "message"}
 	want.Inputs = []Input{app, web}
 	want.at = c.at
 	equal(t, "example", c, want)
@@ -59,7 +61,7 @@ func checkAllShown(t *testing.T, c *Config) {
 		for _, key := range sortedKeys(fieldsOf(reflect.TypeOf(v))) {
 			path := table + "." + key
 			if path == "input[0].fields" {
-				path = "input[1].fields" // for text only
+				path = "input[1].fields" // the default of text can be shown
 			}
 			if _, ok := c.at[path]; !ok {
 				t.Errorf("%s is not in config.example.toml", path)

@@ -291,12 +291,66 @@ fields = ["message", "time", "message"]
 		`FILE:10: input[1].format: must be json or text (got "jsonl"); did you mean "json"?`,
 		`FILE:12: input[1].start_at: must be beginning or end (got "beginning "); did you mean "beginning"?`,
 		`FILE:13: input[1].max_line_size: must be between 1KiB and 64MiB (got "1B")`,
-		`FILE:17: input[2].fields: has a meaning only with format = "text" (got a list); remove the line, or change format`,
+		`FILE:17: input[2].fields: must not contain "message" with format = "json", where the line is the record (got a list); remove it, or change format`,
 		`FILE:19: input[3].name: is the name of another input (got "b"); choose another: the first is at FILE:7`,
 		`FILE:22: input[3].validate: has a meaning only with format = "json" (got "off"); remove the line, or change format`,
 		`FILE:23: input[3].fields[1]: must be time, host, file, offset or message (got "msg")`,
 		`FILE:28: input[4].fields: must contain "message", which is the line itself (got a list)`,
 		`FILE:33: input[5].fields: must not name a field twice (got a list)`,
+	}},
+	{"fields", s3Part + `[[input]]
+name = "a"
+include = ["/a"]
+drop_fields = ["", "a..b", "$.a", "a[0].b", ".a", "ok.x"]
+mask_fields = ["x", "y", "x"]
+[input.static_fields]
+"a b" = 1
+list = [1]
+date = 2024-01-01
+nan = nan
+env = "${ENV}"
+[[input]]
+name = "b"
+include = ["/b"]
+static_fields = 5
+drop_fields = ["a", "b.c"]
+mask_fields = ["b.c"]
+[[input]]
+name = "c"
+include = ["/c"]
+validate = "off"
+fields = ["host"]
+path_fields = "/{c}"
+drop_fields = ["a"]
+mask_fields = ["b"]
+static_fields = {env = "prod"}
+[[input]]
+name = "d"
+include = ["/d"]
+format = "text"
+drop_fields = ["a"]
+mask_fields = ["b"]
+`, []string{
+		`FILE:6: input[0].drop_fields[0]: must be keys joined by single dots (got ""); for example "user.password"`,
+		`FILE:6: input[0].drop_fields[1]: must be keys joined by single dots (got "a..b"); for example "user.password"`,
+		`FILE:6: input[0].drop_fields[2]: must be plain keys joined by dots (got "$.a"); for example "user.password"; it is also found in arrays, without an index`,
+		`FILE:6: input[0].drop_fields[3]: must be plain keys joined by dots (got "a[0].b"); for example "user.password"; it is also found in arrays, without an index`,
+		`FILE:6: input[0].drop_fields[4]: must be keys joined by single dots (got ".a"); for example "user.password"`,
+		`FILE:7: input[0].mask_fields: must not name a field twice (got a list)`,
+		`FILE:9: input[0].static_fields."a b": is not the name of a field; use up to 64 letters, digits, _ and -, the first a letter or _`,
+		`FILE:10: input[0].static_fields.list: must be a string, a number, true or false (got a list); a list, a table or a date can be written as a string`,
+		`FILE:11: input[0].static_fields.date: must be a string, a number, true or false (got a date); a list, a table or a date can be written as a string`,
+		`FILE:12: input[0].static_fields.nan: must be a string, a number, true or false (got NaN); a list, a table or a date can be written as a string`,
+		`FILE:13: input[0].static_fields.env: environment variable ENV is not set (got "${ENV}"); set it for the service, or give a default: ${ENV:-default}`,
+		`FILE:17: input[1].static_fields: must be a table; write it as [input.static_fields], with its fields below it`,
+		`FILE:19: input[1].mask_fields[0]: is in drop_fields too (got "b.c"); remove it from one of the two`,
+		`FILE:24: input[2].fields: needs validate = "full": lines that are trusted can't be changed safely (got a list); remove the line validate, or this one`,
+		`FILE:25: input[2].path_fields: needs validate = "full": lines that are trusted can't be changed safely (got "/{c}"); remove the line validate, or this one`,
+		`FILE:26: input[2].drop_fields: needs validate = "full": lines that are trusted can't be changed safely (got a list); remove the line validate, or this one`,
+		`FILE:27: input[2].mask_fields: needs validate = "full": lines that are trusted can't be changed safely (got a list); remove the line validate, or this one`,
+		`FILE:28: input[2].static_fields: needs validate = "full": lines that are trusted can't be changed safely; remove the line validate, or this one`,
+		`FILE:33: input[3].drop_fields: has a meaning only with format = "json" (got a list); remove the line, or change format`,
+		`FILE:34: input[3].mask_fields: has a meaning only with format = "json" (got a list); remove the line, or change format`,
 	}},
 	{"variables", s3Part + `region = "${REGION}"
 prefix = "${a b}"

@@ -84,8 +84,12 @@ var rules = map[string]rule{
 	"input.exclude[]":     pattern,
 	"input.format":        oneOf("json", "text"),
 	"input.validate":      oneOf("full", "off"),
-	"input.fields":        fields,
+	"input.fields":        unique,
 	"input.fields[]":      oneOf("time", "host", "file", "offset", "message"),
+	"input.drop_fields":   unique,
+	"input.drop_fields[]": dotted,
+	"input.mask_fields":   unique,
+	"input.mask_fields[]": dotted,
 	"input.start_at":      oneOf("beginning", "end"),
 	"input.max_line_size": between(kib, 64*mib),
 }
@@ -265,13 +269,23 @@ func pattern(v any) complaint {
 	return complaint{}
 }
 
-func fields(v any) complaint {
+func unique(v any) complaint {
 	list := v.([]string)
-	if !slices.Contains(list, "message") {
-		return complaint{`must contain "message", which is the line itself`, ""}
-	}
-	if unique := slices.Compact(slices.Sorted(slices.Values(list))); len(unique) < len(list) {
+	if once := slices.Compact(slices.Sorted(slices.Values(list))); len(once) < len(list) {
 		return complaint{"must not name a field twice", ""}
+	}
+	return complaint{}
+}
+
+// dotted is for the paths of fields. What is written for other tools would
+// silently match nothing, and leak.
+func dotted(v any) complaint {
+	s := v.(string)
+	switch {
+	case s == "" || strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, ".."):
+		return complaint{"must be keys joined by single dots", `for example "user.password"`}
+	case strings.HasPrefix(s, "$") || strings.HasPrefix(s, "/") || strings.ContainsAny(s, "*[]"):
+		return complaint{"must be plain keys joined by dots", `for example "user.password"; it is also found in arrays, without an index`}
 	}
 	return complaint{}
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"math"
+	"regexp"
 	"time"
 )
 
@@ -24,6 +26,8 @@ func (l *loader) value(path, rule string, raw, p any) {
 		l.written[path] = raw
 		list, ok := l.list(path, rule, raw)
 		set(l, path, rule, p, list, ok)
+	case *map[string]any:
+		l.static(path, raw, p)
 	default:
 		l.written[path] = raw
 		l.scalar(path, rule, raw, p)
@@ -130,6 +134,47 @@ func (l *loader) list(path, rule string, raw any) ([]string, bool) {
 		ok = ok && !l.bad[at]
 	}
 	return list, ok
+}
+
+// static decodes a table of fields with the same value in every record.
+func (l *loader) static(path string, raw any, p *map[string]any) {
+	const most = 32
+	table, ok := raw.(map[string]any)
+	if !ok {
+		l.mismatch(path, "a table", "write it as [input.static_fields], with its fields below it")
+		return
+	}
+	if len(table) > most {
+		l.problem(path, complaint{what: fmt.Sprintf("must have at most %d fields (got %d)", most, len(table))})
+	}
+	*p = make(map[string]any, len(table))
+	for _, name := range sortedKeys(table) {
+		at, v := join(path, name), table[name]
+		if !fieldName.MatchString(name) {
+			l.problem(at, complaint{"is not the name of a field", "use up to 64 letters, digits, _ and -, the first a letter or _"})
+			continue
+		}
+		l.written[at] = v
+		if _, isText := v.(string); isText {
+			v, _ = l.text(at, v)
+		} else if !plainValue(v) {
+			l.mismatch(at, "a string, a number, true or false", "a list, a table or a date can be written as a string")
+		}
+		(*p)[name] = v
+	}
+}
+
+var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
+
+// plainValue says whether v is a value of JSON other than a string.
+func plainValue(v any) bool {
+	switch v := v.(type) {
+	case bool, int64:
+		return true
+	case float64:
+		return !math.IsNaN(v) && !math.IsInf(v, 0)
+	}
+	return false
 }
 
 // mismatch notes that a value has the wrong type.
