@@ -256,6 +256,9 @@ func (t *Tailer) lateCopy(ctx context.Context, in *input, fam *family, o *seen) 
 		if f.seen != nil || f.pos.Offset == f.pos.Base || !younger(o, &f.pos) {
 			continue
 		}
+		if o.born != 0 && o.born == f.pos.Born {
+			continue // its own inode, truncated since: another generation
+		}
 		n, err := t.covered(ctx, fd, o, f)
 		if err != nil {
 			return 0, true, ctx.Err()

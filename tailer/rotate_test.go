@@ -308,3 +308,24 @@ func TestDeviceRenumbered(t *testing.T) {
 	f.step()
 	f.want("one\ntwo\n")
 }
+
+// A file is truncated without a copy, begins anew with the same header, and is
+// renamed before anyone looks: its inode is no copy of what was in it before.
+func TestHeaderAfterTruncation(t *testing.T) {
+	f := newFixture(t, "*.log*")
+	f.append("a.log", "# header\n")
+	f.step()
+	f.append("a.log", "one\n")
+	f.step()
+	f.restart(func() {
+		f.truncate("a.log")
+		f.append("a.log", "# header\n")
+		f.rename("a.log", "a.log.1")
+		f.tick()
+		f.append("a.log", "# header\ntwo\n")
+	})
+	for range 6 {
+		f.pass(idle)
+	}
+	f.wantStreams("# header\n", "# header\none\n", "# header\ntwo\n")
+}
