@@ -4,6 +4,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X main.version=$(VERSION)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+NFPM     = $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 
 # How long and how hard; for example: make crash N=200 SEED=7
 N      ?= 50
@@ -61,6 +62,11 @@ e2e: harness ## the binary on bad input, and on everything that can happen to a 
 
 soak: ## HISTORIES random lives of a log file
 	$(GO) test ./tailer -run TestHistories -rapid.checks=$(HISTORIES) -rapid.seed=$(SEED) -timeout 60m
+
+.PHONY: package
+package: ## deb, rpm and tar.gz for amd64 and arm64 in dist/
+	rm -rf dist
+	GO='$(GO)' NFPM='$(NFPM)' VERSION='$(VERSION)' packaging/build
 
 clean:
 	rm -rf bin dist bench.json
