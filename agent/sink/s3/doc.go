@@ -3,8 +3,9 @@
 //
 // # Requests
 //
-// PutObject is the only call that is ever made, so s3:PutObject is the only
-// permission that is ever needed. One Put is one request: the SDK's retries are
+// PutObject is the only call of S3 that is ever made, so s3:PutObject is the
+// only permission on the bucket that is ever needed; a configured role is
+// assumed at STS first. One Put is one request: the SDK's retries are
 // off and redirects are not followed, because the shipper owns retrying.
 //
 // The object's SHA-256 is known before it is sent. It goes out twice: as the
