@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/spoolship/spoolship/agent/chunk"
@@ -71,6 +72,16 @@ func recycle(b []byte) []byte {
 	return b[:0]
 }
 
+// room makes room for n bytes behind b. A buffer that gets large gets a whole
+// batch's size at once: growing there by small steps would copy it, and leave
+// to the collector, several times its size.
+func room(b []byte, n int) []byte {
+	if need := len(b) + n; cap(b) < need && need > batchSize/8 {
+		return slices.Grow(b, max(batchSize-len(b), n))
+	}
+	return b
+}
+
 // add copies a span and its position.
 func (b *batch) add(s *tailer.Span) {
 	b.files[s.File] = posRef{len(b.pos), len(b.pos) + len(s.Position)}
@@ -79,7 +90,7 @@ func (b *batch) add(s *tailer.Span) {
 		return
 	}
 	start := len(b.raw)
-	b.raw = append(b.raw, s.Data...)
+	b.raw = append(room(b.raw, len(s.Data)), s.Data...)
 	spans := b.spans[s.Input]
 	if n := len(spans); n > 0 && s.Part == 0 {
 		last := &spans[n-1]
