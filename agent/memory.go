@@ -2,11 +2,19 @@ package agent
 
 import (
 	"context"
+	"math"
+	"os"
+	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
 const (
+	// memoryLimit is what the runtime may use before it collects more often
+	// than each time the heap has doubled. Nearly all of the heap is buffers
+	// that are used again and pages that bbolt throws away, so the room up to
+	// here saves most collections, and the peak stays where it is known.
+	memoryLimit = 54 << 20
 	// calmCheck is how often it is looked whether the agent has become calm.
 	calmCheck = 3 * time.Second
 	// calmAllocs is what a calm agent may allocate between two looks: glances
@@ -14,14 +22,32 @@ const (
 	calmAllocs = 1 << 20
 	// busyAllocs is how much has to be allocated before giving back is worth
 	// the full collection that it takes, about 10 ms with 10,000 files.
-	busyAllocs = 16 << 20
+	busyAllocs = 6 << 20
 )
 
-// giveBack returns free memory to the system each time the agent becomes calm,
-// until ctx ends. A start or a scan leaves as much garbage as is live, and
-// without allocations no collection would come to take it. allocated counts
-// the bytes allocated so far.
-func giveBack(ctx context.Context, allocated func() uint64, free func()) {
+// heap is what the memory's keeper sees of the runtime, and does to it.
+type heap struct {
+	usage func() (allocated, live uint64) // bytes since the start, and at the last collection
+	free  func()                          // collects, and returns free memory to the system
+	limit func(bytes int64)
+}
+
+// runtimeHeap is the real one. A limit in the environment is left alone.
+func runtimeHeap() heap {
+	h := heap{usage: heapUsage, free: debug.FreeOSMemory, limit: func(int64) {}}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		h.limit = func(n int64) { debug.SetMemoryLimit(n) }
+	}
+	return h
+}
+
+// keepMemory bounds what the runtime takes and returns free memory to the
+// system each time the agent becomes calm, until ctx ends. A start or a scan
+// leaves as much garbage as is live, and without allocations no collection
+// would come to take it.
+func keepMemory(ctx context.Context, h heap) {
+	h.limit(memoryLimit)
+	defer h.limit(math.MaxInt64)
 	tick := time.NewTicker(calmCheck)
 	defer tick.Stop()
 	var freed, last uint64
@@ -31,18 +57,20 @@ func giveBack(ctx context.Context, allocated func() uint64, free func()) {
 			return
 		case <-tick.C:
 		}
-		now := allocated()
+		now, live := h.usage()
+		// Where more is live, as with very many files, a limit near it would
+		// only make the runtime collect all the time.
+		h.limit(max(memoryLimit, int64(live+live/2)))
 		if now-last < calmAllocs && now-freed >= busyAllocs {
-			free()
+			h.free()
 			freed = now
 		}
 		last = now
 	}
 }
 
-// allocated is what the process has allocated on its heap since its start, in bytes.
-func allocated() uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+func heapUsage() (allocated, live uint64) {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(s)
-	return s[0].Value.Uint64()
+	return s[0].Value.Uint64(), s[1].Value.Uint64()
 }

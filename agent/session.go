@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -153,7 +152,7 @@ func (s *session) run(ctx context.Context, a *Agent) error {
 	})
 	g.Go(func() error { return s.announce(reading, a) })
 	g.Go(func() error {
-		giveBack(rolling, allocated, debug.FreeOSMemory)
+		keepMemory(rolling, runtimeHeap())
 		return nil
 	})
 	err := g.Wait()

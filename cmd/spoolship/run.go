@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,10 +15,6 @@ import (
 	"github.com/spoolship/spoolship/agent/config"
 	"github.com/spoolship/spoolship/agent/sink/s3"
 )
-
-// gcPercent keeps the heap close to what is live: nearly all of it is reused
-// buffers, so collecting often costs little. GOGC overrides it.
-const gcPercent = 25
 
 func newRun() *cobra.Command {
 	var once, flushPartial bool
@@ -50,9 +45,6 @@ With --once it ships what is there and exits 0 when all of it is in the bucket.
 }
 
 func runAgent(ctx context.Context, c *config.Config, stderr io.Writer, once, flushPartial bool) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	if c.Agent.MaxProcs > 0 {
 		runtime.GOMAXPROCS(c.Agent.MaxProcs)
 	}
