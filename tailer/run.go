@@ -32,7 +32,7 @@ func (t *Tailer) Run(ctx context.Context) error {
 // single lines would wake it for each; now what they write meanwhile is one
 // read. A line that comes after silence does not wait, and it is short beside
 // any commit interval that is kind to a disk.
-const pace = 20 * time.Millisecond
+const pace = 40 * time.Millisecond
 
 // rest lets events gather, if the last step has read something.
 func (t *Tailer) rest(ctx context.Context) {

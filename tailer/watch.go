@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime"
 	"syscall"
 
 	"github.com/fsnotify/fsnotify"
@@ -18,9 +19,14 @@ type watcher struct {
 	full bool // the kernel's limit is reached
 }
 
+// eventBuffer is how many events may wait outside the kernel. It is small, so
+// that writes to busy files, of which there may be thousands a second, soon
+// find it full and wake nobody until the tailer has rested.
+const eventBuffer = 8
+
 // newWatcher returns nil, with a warning, where there is no inotify.
 func newWatcher(log *slog.Logger) *watcher {
-	w, err := fsnotify.NewBufferedWatcher(1024)
+	w, err := fsnotify.NewBufferedWatcher(eventBuffer)
 	if err != nil {
 		log.Warn("inotify is not available, files are polled", "error", err, "hint", "raise fs.inotify.max_user_instances with sysctl")
 		return nil
@@ -92,12 +98,14 @@ func (w *watcher) failed(err error) {
 // takeEvents takes what has happened so far, within bounds: a flood of events
 // must not keep files from being read.
 func (t *Tailer) takeEvents() {
+	refilled := false
 	for range 4096 {
 		select {
 		case e, ok := <-t.watch.events():
 			if t.event(e, ok); !ok {
 				return
 			}
+			refilled = false
 		case err := <-t.watch.errors():
 			t.watch.failed(err)
 			t.asked = true
@@ -105,7 +113,11 @@ func (t *Tailer) takeEvents() {
 				return
 			}
 		default:
-			return
+			if refilled {
+				return
+			}
+			runtime.Gosched() // whoever waited for room in the buffer fills it
+			refilled = true
 		}
 	}
 }
