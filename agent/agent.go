@@ -53,6 +53,8 @@ type Agent struct {
 	started  time.Time
 	ready    sync.Once
 	current  atomic.Pointer[session] // nil while no spool is open
+	opening  pulse                   // of opening and closing the spool
+	heard    map[*pulse]heard        // by Stuck
 
 	mu   sync.Mutex
 	past []tailer.InputStats // sums of the sessions that are over
@@ -66,7 +68,7 @@ func New(o Options) (*Agent, error) {
 	if o.Hook == nil {
 		o.Hook = func(string) error { return nil }
 	}
-	a := &Agent{o: o, health: newHealth(o.Logger), started: time.Now()}
+	a := &Agent{o: o, health: newHealth(o.Logger), started: time.Now(), opening: pulse{loop: "spool"}}
 	problems := CheckKeys(o.Config)
 	if len(problems) > 0 {
 		return nil, problems

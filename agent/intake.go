@@ -51,6 +51,8 @@ type intake struct {
 	counters []inputCounters // one per plan
 
 	inFlight atomic.Int64 // bytes of lines taken and not yet durable
+	reading  *pulse       // of the tailer, which waits in calls of Span
+	pulse    pulse        // of Run
 
 	mu      sync.Mutex
 	cur     *batch
@@ -80,6 +82,7 @@ func newIntake(sp *spool.Spool, plans []plan, counters []inputCounters, prefix s
 	n := workers() + 2 // one a worker, one being filled, one being committed
 	in := &intake{
 		spool: sp, plans: plans, counters: counters, prefix: prefix, interval: interval, hook: hook, health: h,
+		reading: &pulse{}, pulse: pulse{loop: "intake"},
 		free: make(chan *batch, n), work: make(chan *batch, n), order: make(chan *batch, n),
 	}
 	for range n {
@@ -91,9 +94,11 @@ func newIntake(sp *spool.Spool, plans []plan, counters []inputCounters, prefix s
 // Span takes lines and the position after them. It implements tailer.Handler.
 func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
 	// Not under the lock: what was taken before is cut on time meanwhile.
+	in.reading.rest()
 	if err := in.throttle.wait(ctx, len(s.Data)); err != nil {
 		return err
 	}
+	in.reading.beat()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.cur != nil && len(in.cur.raw)+len(s.Data) > batchSize {
@@ -165,11 +170,13 @@ func (in *intake) current(ctx context.Context) (*batch, error) {
 	if in.cur != nil {
 		return in.cur, nil
 	}
+	in.reading.rest()
 	select {
 	case in.cur = <-in.free:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	in.reading.beat()
 	b := in.cur
 	b.born = time.Now()
 	born := b.born
@@ -216,9 +223,11 @@ func (in *intake) Work() error {
 // fails. While reading is not over, a full spool is waited for; after that,
 // what does not fit stays in the files.
 func (in *intake) Run(ctx, reading context.Context) error {
+	defer in.pulse.rest()
 	for {
 		var b *batch
 		var ok bool
+		in.pulse.rest()
 		select {
 		case b, ok = <-in.order:
 		case <-ctx.Done():
@@ -227,6 +236,7 @@ func (in *intake) Run(ctx, reading context.Context) error {
 		if !ok {
 			return nil
 		}
+		in.pulse.beat()
 		<-b.encoded
 		if b.err != nil {
 			return b.err
@@ -247,6 +257,7 @@ var errStopped = errors.New("stopped while the spool was full")
 // commit appends b, waiting while the spool is full.
 func (in *intake) commit(reading context.Context, b *batch) error {
 	for {
+		in.pulse.beat()
 		changed := in.spool.Changed()
 		err := in.spool.Append(&b.out)
 		if err == nil {
@@ -262,6 +273,7 @@ func (in *intake) commit(reading context.Context, b *batch) error {
 			return err
 		}
 		in.health.fail(causeFull, "", err, hintFull)
+		in.pulse.rest()
 		select {
 		case <-changed:
 		case <-time.After(time.Second): // disk space comes back without a notice

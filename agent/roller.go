@@ -14,6 +14,7 @@ import (
 type roller struct {
 	spool  *spool.Spool
 	maxAge func(input string) time.Duration
+	pulse  pulse
 }
 
 // due is when c has to be sealed. A chunk that was opened in the future, as
@@ -30,7 +31,9 @@ func (r *roller) due(c *spool.Chunk, now time.Time) time.Time {
 func (r *roller) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer r.pulse.rest()
 	for {
+		r.pulse.beat()
 		changed := r.spool.Changed()
 		next, err := r.roll(time.Now())
 		if err != nil {
@@ -41,6 +44,7 @@ func (r *roller) Run(ctx context.Context) error {
 			timer.Reset(time.Until(next))
 			wake = timer.C
 		}
+		r.pulse.rest()
 		select {
 		case <-changed:
 		case <-wake:

@@ -27,6 +27,7 @@ type session struct {
 	intake  *intake
 	roller  *roller
 	shipper *shipper
+	pulses  []*pulse // of the loops
 }
 
 // session runs the pipeline until ctx ends, all is shipped (Once), or a part
@@ -34,6 +35,8 @@ type session struct {
 // socket ours. opened says whether the spool could be opened.
 func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened bool, err error) {
 	c := a.o.Config
+	a.opening.beat()
+	defer a.opening.rest()
 	sp, err := spool.Open(spool.Options{
 		Dir: c.Agent.StateDir, SegmentSize: int64(c.Spool.SegmentSize), MaxSize: int64(c.Spool.MaxSize),
 		MinFree: int64(c.Spool.MinFree), Suspect: suspect, Logger: a.o.Logger, Hook: a.o.Hook,
@@ -45,6 +48,7 @@ func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened
 		if s := a.current.Swap(nil); s != nil {
 			a.retire(s)
 		}
+		a.opening.beat()
 		err = errors.Join(err, sp.Close())
 	}()
 	s, err := a.newSession(sp)
@@ -52,6 +56,7 @@ func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened
 		return true, err
 	}
 	a.current.Store(s)
+	a.opening.rest()
 	serve()
 	return true, s.run(ctx, a)
 }
@@ -59,7 +64,9 @@ func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened
 func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 	c := a.o.Config
 	s := &session{spool: sp}
+	reading := &pulse{loop: "tailer"}
 	s.intake = newIntake(sp, a.plans, a.counters, c.S3.Prefix, time.Duration(c.Spool.CommitInterval), a.health, a.o.Hook)
+	s.intake.reading = reading
 	s.intake.once, s.intake.throttle = a.o.Once, newThrottle(int64(c.Agent.ReadRate))
 	positions, err := sp.Positions()
 	if err != nil {
@@ -70,6 +77,7 @@ func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 		o.Positions = append(o.Positions, p.Data)
 	}
 	o.NextFile, o.Once, o.FlushPartial, o.Logger = sp.NextFile(), a.o.Once, a.o.FlushPartial, a.o.Logger
+	o.Pulse = reading.set
 	if s.tailer, err = tailer.New(o, s.intake); err != nil {
 		return nil, err
 	}
@@ -83,10 +91,10 @@ func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 		}
 		return c.Chunk // an input that was removed from the configuration
 	}
-	s.roller = &roller{spool: sp, maxAge: func(input string) time.Duration { return time.Duration(lookup(input).MaxAge) }}
+	s.roller = &roller{spool: sp, pulse: pulse{loop: "roller"}, maxAge: func(input string) time.Duration { return time.Duration(lookup(input).MaxAge) }}
 	s.shipper = &shipper{
 		spool: sp, sink: a.o.Sink, log: a.o.Logger, health: a.health, hook: a.o.Hook, done: &a.uploads,
-		uploads: c.S3.MaxUploads, conditional: c.S3.Conditional,
+		conditional: c.S3.Conditional,
 		level: func(c *spool.Chunk) int {
 			if ch := lookup(c.Input); ch.Compression == c.Codec {
 				return ch.Level
@@ -95,6 +103,10 @@ func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 		},
 		plans: a.plans,
 	}
+	for range c.S3.MaxUploads {
+		s.shipper.pulses = append(s.shipper.pulses, &pulse{loop: "shipper"})
+	}
+	s.pulses = append([]*pulse{reading, &s.intake.pulse, &s.roller.pulse}, s.shipper.pulses...)
 	s.shipper.doubt()
 	return s, nil
 }
@@ -130,6 +142,8 @@ func (s *session) run(ctx context.Context, a *Agent) error {
 	defer spooled()
 	sealed := make(chan struct{}) // closed when, with Once, all of that is sealed
 	g.Go(func() error {
+		s.intake.reading.beat()
+		defer s.intake.reading.rest()
 		err := a.o.Hook("tailer.start")
 		if err == nil {
 			err = s.tailer.Run(reading)

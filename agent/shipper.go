@@ -36,11 +36,11 @@ type shipper struct {
 	log         *slog.Logger
 	health      *health
 	hook        func(string) error
-	uploads     int    // at once
 	conditional string // auto, always, never
 	level       func(c *spool.Chunk) int
 	plans       []plan // to rebuild damaged blocks by
 	done        *uploadLog
+	pulses      []*pulse // one for each upload at once
 
 	mu       sync.Mutex
 	claimed  map[uint64]bool
@@ -94,14 +94,16 @@ func (s *shipper) doubt() {
 // allows. With drain it returns once no chunk is left.
 func (s *shipper) Run(ctx, stop context.Context, drain <-chan struct{}) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for range s.uploads {
+	for _, p := range s.pulses {
 		g.Go(func() error {
+			defer p.rest()
 			for {
+				p.rest()
 				c, ok := s.next(ctx, stop, drain)
 				if !ok {
 					return nil
 				}
-				if err := s.ship(ctx, stop, &c); err != nil {
+				if err := s.ship(ctx, stop, &c, p); err != nil {
 					return err
 				}
 				s.release(c.Seq)
@@ -192,14 +194,15 @@ func (a *attempt) ifAbsent(mode string, plain bool) bool {
 
 // ship puts c until it is delivered or stop ends, and acks it. Only failures
 // of the spool are returned.
-func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk) error {
+func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk, p *pulse) error {
 	s.mu.Lock()
 	a := attempt{inDoubt: s.doubtful[c.Seq]}
 	s.mu.Unlock()
 	for {
-		size, err := s.try(ctx, c, &a)
+		p.beat()
+		size, err := s.try(ctx, c, &a, p)
 		if err == nil {
-			return s.delivered(ctx, stop, c, size)
+			return s.delivered(ctx, stop, c, size, p)
 		}
 		if ctx.Err() != nil {
 			return nil // the deadline of a stop; the chunk stays
@@ -222,6 +225,7 @@ func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk) error {
 			// the others can go on.
 			s.health.fail(causeChunk, c.Name, fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, err), "check the disk of the state directory; the chunk is held and tried again")
 		}
+		p.rest()
 		if !pause(ctx, stop, wait) {
 			return nil
 		}
@@ -253,7 +257,7 @@ func pause(ctx, stop context.Context, d time.Duration) bool {
 }
 
 // try makes one attempt and returns the object's size once it is there.
-func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt) (int64, error) {
+func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse) (int64, error) {
 	a.n++
 	src := &source{}
 	if c.State == spool.StateSealed {
@@ -281,7 +285,9 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt) (int64, e
 		Key: c.Name, ContentType: "application/x-ndjson", Metadata: metadata(c, body.RawCRC()),
 		Size: body.Size(), SHA256: body.SHA256(), Body: body, IfAbsent: a.ifAbsent(s.conditional, plain),
 	}
+	p.rest() // it has a timeout of its own
 	err = s.sink.Put(ctx, o)
+	p.beat()
 	if src.err != nil {
 		return 0, src.err // the spool's error, whatever the sink made of it
 	}
@@ -328,11 +334,12 @@ func backoff(n int, least time.Duration) time.Duration {
 
 // delivered acks c. From here on its blocks are given up. A disk without room
 // for the ack is waited for.
-func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int64) error {
+func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int64, p *pulse) error {
 	if err := s.hook("put.after"); err != nil {
 		return fmt.Errorf("after the upload of %s: %w", c.Name, err)
 	}
 	for {
+		p.beat()
 		err := s.spool.Ack(c.Seq)
 		if err == nil {
 			break
@@ -341,6 +348,7 @@ func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int6
 			return fmt.Errorf("ack %s: %w", c.Name, err)
 		}
 		s.health.fail(causeFull, "ack", err, hintFull)
+		p.rest()
 		if !pause(ctx, stop, time.Second) {
 			return nil
 		}

@@ -18,6 +18,7 @@ func (t *Tailer) crcsAt(ctx context.Context, fd int, base int64, ends ...int64) 
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
+			t.o.Pulse(true)
 			n, err := pread(fd, t.scratch[:min(int64(len(t.scratch)), end-at)], at)
 			if err != nil {
 				return nil, err
@@ -40,6 +41,7 @@ func (t *Tailer) samePrefix(ctx context.Context, a, b int, n int64) (bool, error
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
+		t.o.Pulse(true)
 		k := min(half, n-at)
 		x, y := t.scratch[:k], t.scratch[half:half+k]
 		if i, err := pread(a, x, at); err != nil || int64(i) < k {

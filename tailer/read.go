@@ -61,6 +61,7 @@ func (f *file) gated() bool {
 
 // turn reads at most a quantum of f. It returns true if that changed anything.
 func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
+	t.o.Pulse(true)
 	drained := f.drained
 	if !t.openFile(f) {
 		f.drained = true // others need not wait for what can't be read
@@ -213,6 +214,7 @@ func (t *Tailer) written(ctx context.Context, f *file, data []byte, end bool) ([
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
 		}
+		t.o.Pulse(true)
 		n, err := pread(f.fd, t.scratch, at)
 		if err != nil {
 			return nil, false, err
@@ -238,6 +240,7 @@ func (t *Tailer) skipNULs(ctx context.Context, f *file) (bool, error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
+		t.o.Pulse(true)
 		n, err := pread(f.fd, t.buf, p.Offset)
 		if err != nil || n == 0 {
 			_, err = t.unreadable(f, err)

@@ -10,6 +10,7 @@ import (
 
 // resolve decides what became of each file of a family, then follows what is new.
 func (t *Tailer) resolve(ctx context.Context, in *input, fam *family) error {
+	t.o.Pulse(true)
 	fam.pending = false
 	// Those that were read furthest first: their bytes are the surest proof.
 	live := slices.Clone(fam.live)

@@ -193,6 +193,8 @@ func (t *Tailer) wait(ctx context.Context) {
 	}
 	timer := time.NewTimer(max(0, due.Sub(t.now())))
 	defer timer.Stop()
+	t.o.Pulse(false)
+	defer t.o.Pulse(true)
 	select {
 	case <-ctx.Done():
 	case <-timer.C:

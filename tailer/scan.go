@@ -142,6 +142,7 @@ func (f *listFS) readDir(dir string) ([]fs.DirEntry, error) {
 	if entries, ok := f.l.dirs[dir]; ok {
 		return entries, nil
 	}
+	f.t.o.Pulse(true)
 	f.t.sight.enter(f.t, dir)
 	entries, err := os.ReadDir(dir)
 	switch {

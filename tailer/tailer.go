@@ -73,6 +73,11 @@ type Options struct {
 	FlushPartial  bool          // with Once: the last line without newline is handed on too
 	Poll          bool          // do without inotify
 	Logger        *slog.Logger  // nil: nothing is logged
+
+	// Pulse, if set, is called by Run's goroutine: with true before each piece of
+	// work, a block of a file or a directory, and with false before waiting for
+	// something to happen. Calls of the handler are work.
+	Pulse func(working bool)
 }
 
 // Tailer follows the files of all inputs. Run owns all of it but the figures.
@@ -122,6 +127,9 @@ func New(o Options, h Handler) (*Tailer, error) {
 		o: o, h: h, log: o.Logger, boot: bootID(), next: max(o.NextFile, 1),
 		scratch: make([]byte, 256<<10), ready: make(chan struct{}),
 		tended: map[*file]struct{}{}, sight: sight{dirs: map[string]stamp{}}, maxDone: 100_000, now: time.Now, openFD: openRead,
+	}
+	if t.o.Pulse == nil {
+		t.o.Pulse = func(bool) {}
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)

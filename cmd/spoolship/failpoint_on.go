@@ -12,7 +12,8 @@ import (
 )
 
 // failpoint reads SPOOLSHIP_FAILPOINT="step:n:action": at the n-th time that
-// step is reached the process kills itself (kill) or the step fails (error).
+// step is reached the process kills itself (kill), the step fails (error) or it
+// never ends, as on a disk that does not answer (hang).
 // It is built with -tags failpoint only, for crash tests.
 func failpoint() func(string) error {
 	spec := os.Getenv("SPOOLSHIP_FAILPOINT")
@@ -33,9 +34,12 @@ func failpoint() func(string) error {
 			return nil
 		}
 		fmt.Fprintf(os.Stderr, "failpoint %s reached\n", spec)
-		if parts[2] == "kill" {
+		switch parts[2] {
+		case "kill":
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // until the signal arrives
+		case "hang":
+			select {}
 		}
 		return fmt.Errorf("failpoint %s", spec)
 	}

@@ -54,9 +54,10 @@ func runAgent(ctx context.Context, c *config.Config, stderr io.Writer, once, flu
 		return err
 	}
 	defer dest.Close()
+	ready := make(chan struct{})
 	a, err := agent.New(agent.Options{
 		Config: c, Sink: dest, Logger: log, Version: version, Hook: failpoint(),
-		Once: once, FlushPartial: flushPartial,
+		Once: once, FlushPartial: flushPartial, Ready: func() { close(ready) },
 	})
 	if err != nil {
 		return err
@@ -66,7 +67,9 @@ func runAgent(ctx context.Context, c *config.Config, stderr io.Writer, once, flu
 	if once {
 		done = showProgress(a, stderr)
 	}
+	notified := notify(ctx, a, ready, log)
 	err = a.Run(ctx)
+	notified()
 	done()
 	if once && (err == nil || a.Status().Uploads.Objects > 0) {
 		printShipped(a, stderr, time.Since(began))

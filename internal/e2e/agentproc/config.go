@@ -19,6 +19,7 @@ type Config struct {
 	MaxUploads               int
 
 	SegmentSize    string
+	MinFree        string
 	CommitInterval time.Duration
 
 	Compression string
@@ -81,6 +82,7 @@ func (c *Config) TOML() string {
 	}
 	f.table("[spool]")
 	f.str("segment_size", c.SegmentSize)
+	f.str("min_free", c.MinFree)
 	f.duration("commit_interval", c.CommitInterval)
 	f.table("[chunk]")
 	f.str("max_size", c.ChunkSize)

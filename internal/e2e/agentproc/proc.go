@@ -92,6 +92,9 @@ func (p *Proc) Stop(limit time.Duration) error {
 	return nil
 }
 
+// Signal sends a signal.
+func (p *Proc) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
 // Done is closed when the process is gone.
 func (p *Proc) Done() <-chan struct{} { return p.done }
 

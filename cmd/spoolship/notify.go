@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/spoolship/spoolship/agent"
+)
+
+const (
+	// statusEvery is how often the service manager gets a new line of status,
+	// and at most how late it hears that the agent gets on.
+	statusEvery = 5 * time.Second
+	// stuckAfter is for how long a loop may be at one piece of work where the
+	// service manager sets no limit.
+	stuckAfter = time.Minute
+)
+
+// notifier tells systemd, over the socket that NOTIFY_SOCKET names, what the
+// agent is doing, and feeds its watchdog while all loops get on.
+type notifier struct {
+	agent    *agent.Agent
+	log      *slog.Logger
+	watchdog time.Duration // that systemd waits for a sign of life; 0: for ever
+	ready    chan struct{} // closed when files are followed
+	last     string        // status that was sent
+	stuck    string        // loop that was found stuck
+}
+
+// notify tells the service manager of the agent until ctx ends and then, until
+// the returned function is called, that it stops. Without one it does nothing.
+func notify(ctx context.Context, a *agent.Agent, ready chan struct{}, log *slog.Logger) (stop func()) {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return func() {}
+	}
+	n := &notifier{agent: a, log: log, ready: ready}
+	var err error
+	if n.watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
+		log.Warn("no watchdog", "error", err)
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		n.run(ctx, quit)
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
+}
+
+func (n *notifier) run(ctx context.Context, quit <-chan struct{}) {
+	every := statusEvery
+	if n.watchdog > 0 {
+		every = min(every, n.watchdog/4)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	ready, stop := n.ready, ctx.Done()
+	for phase := starting; ; {
+		n.sign(phase)
+		select {
+		case <-ready:
+			ready, phase = nil, max(phase, running)
+			n.send(daemon.SdNotifyReady)
+		case <-tick.C:
+		case <-stop:
+			stop, phase = nil, stopping
+			n.send(daemon.SdNotifyStopping)
+		case <-quit:
+			return
+		}
+	}
+}
+
+// phase is how far the life of the agent has come.
+type phase int
+
+const (
+	starting phase = iota
+	running
+	stopping
+)
+
+// sign gives a sign of life, if there is one, and says what the agent does.
+func (n *notifier) sign(at phase) {
+	limit := stuckAfter
+	if n.watchdog > 0 {
+		limit = n.watchdog / 2
+	}
+	switch stuck := n.agent.Stuck(limit); {
+	case stuck != "":
+		if n.stuck != stuck {
+			n.log.Error("a loop is stuck; the watchdog is not fed", "loop", stuck, "for", limit.String(), "hint", "see whether the disks answer")
+		}
+		n.stuck = stuck
+		n.status("NOT OK: the " + stuck + " is stuck; see whether the disks answer")
+		return
+	case n.stuck != "":
+		n.log.Info("no loop is stuck any more", "loop", n.stuck)
+		n.stuck = ""
+	}
+	if at == starting { // however long a full disk or a slow file system takes
+		n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (stuckAfter + statusEvery).Microseconds()))
+	}
+	if n.watchdog > 0 {
+		n.send(daemon.SdNotifyWatchdog)
+	}
+	if at == stopping {
+		n.status("Stopping; what is not in the bucket yet stays in the spool")
+		return
+	}
+	st := n.agent.Status()
+	n.status(statusLine(&st))
+}
+
+func (n *notifier) status(text string) {
+	if text != n.last {
+		n.last = text
+		n.send("STATUS=" + text)
+	}
+}
+
+func (n *notifier) send(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil && !errors.Is(err, os.ErrNotExist) {
+		n.log.Debug("the service manager can't be told", "state", state, "error", err)
+	}
+}
+
+// statusLine is what `systemctl status` shows.
+func statusLine(st *agent.Status) string {
+	switch {
+	case len(st.Problems) > 0:
+		p := st.Problems[0]
+		return oneLine(fmt.Sprintf("NOT OK: %s: %s; fix: %s", p.Cause, p.Error, p.Hint))
+	case st.Queue == "":
+		return "Opening the spool"
+	case !st.Following:
+		return "Looking for files"
+	}
+	files := 0
+	for _, in := range st.Inputs {
+		files += in.Files
+	}
+	last := "no upload yet"
+	if t := st.Uploads.LastTime; !t.IsZero() {
+		last = "last upload at " + t.Local().Format(time.TimeOnly)
+	}
+	return fmt.Sprintf("Following %d files of %d inputs; %s unread, %s to ship, %s",
+		files, len(st.Inputs), size(st.LagBytes), size(st.BacklogBytes), last)
+}
+
+// oneLine makes text fit into a message of lines.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
