@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// memoryLimit is what the runtime may use before it collects more often
-	// than each time the heap has doubled. Nearly all of the heap is buffers
-	// that are used again and pages that bbolt throws away, so the room up to
-	// here saves most collections, and the peak stays where it is known.
+	// memoryLimit is what the runtime may use before it collects. Nearly all of
+	// the heap is buffers that are used again and pages that bbolt throws away,
+	// so using the room up to here saves most collections, and the peak stays
+	// where it is known.
 	memoryLimit = 54 << 20
 	// calmCheck is how often it is looked whether the agent has become calm.
 	calmCheck = 3 * time.Second
@@ -29,16 +29,26 @@ const (
 type heap struct {
 	usage func() (allocated, live uint64) // bytes since the start, and at the last collection
 	free  func()                          // collects, and returns free memory to the system
-	limit func(bytes int64)
+	limit func(bytes int64)               // from which on it collects; MaxInt64: each time the heap has doubled
 }
 
-// runtimeHeap is the real one. A limit in the environment is left alone.
+// runtimeHeap is the real one. What the environment says of the collector is
+// left alone.
 func runtimeHeap() heap {
-	h := heap{usage: heapUsage, free: debug.FreeOSMemory, limit: func(int64) {}}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		h.limit = func(n int64) { debug.SetMemoryLimit(n) }
+	h := heap{usage: heapUsage, free: debug.FreeOSMemory, limit: limitHeap}
+	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
+		h.limit = func(int64) {}
 	}
 	return h
+}
+
+func limitHeap(n int64) {
+	percent := -1
+	if n == math.MaxInt64 {
+		percent = 100
+	}
+	debug.SetMemoryLimit(n)
+	debug.SetGCPercent(percent)
 }
 
 // keepMemory bounds what the runtime takes and returns free memory to the
