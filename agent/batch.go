@@ -132,7 +132,7 @@ func addCounts(sum, n *chunk.Counts) {
 type worker struct {
 	plans       []plan
 	prefix      string
-	records     []byte
+	records     []byte // of one span, if they differ from its lines
 	compressors map[codecLevel]*chunk.Compressor
 }
 
@@ -191,20 +191,15 @@ func (w *worker) block(b *batch, i int) (spool.Block, error) {
 			File: s.path, From: s.from, Time: b.born, Part: s.part, Cut: s.cut,
 			Data: b.raw[s.start : s.start+int(s.to-s.from)],
 		}
-		from := len(w.records)
-		var n chunk.Counts
-		w.records, n = p.enc.Append(w.records, &lines)
-		block.RawSize += int64(len(w.records) - from)
-		block.RawCRC = crc32.Update(block.RawCRC, crc32.IEEETable, w.records[from:])
+		records, n := p.enc.Encode(&w.records, &lines)
+		comp.Add(records)
+		block.RawSize += int64(len(records))
+		block.RawCRC = crc32.Update(block.RawCRC, crc32.IEEETable, records)
 		block.Ranges = appendRange(block.Ranges, spool.Range{File: s.file, From: s.from, To: s.to, Records: n.Records, Time: ns}, s.part > 0)
 		addCounts(&b.counts[i], &n)
-		for len(w.records) >= chunk.PieceSize {
-			comp.Add(w.records[:chunk.PieceSize])
-			w.records = w.records[:copy(w.records, w.records[chunk.PieceSize:])]
-		}
 	}
 	var enc chunk.Encoding
-	b.stored, enc = comp.End(w.records)
+	b.stored, enc = comp.End()
 	block.Encoding, block.Records = spool.Encoding(enc), b.counts[i].Records
 	if block.Records == 0 {
 		return block, nil

@@ -68,10 +68,10 @@ func (c Codec) encoding() Encoding { return [...]Encoding{EncRaw, EncDeflate, En
 // compressed at upload, together with its neighbours.
 const MinBlock = 16 << 10
 
-// PieceSize is what Add takes, in bytes. It is also the window of a zstd
-// encoder and the size of its frames: one that fits the window needs no
-// history, which makes it nearly twice as fast.
-const PieceSize = 1 << 20
+// frameSize is the size in bytes of the frames of a zstd block, but for the
+// last. It is also the window of the encoder: a frame that fits the window needs
+// no history, which makes it nearly twice as fast.
+const frameSize = 1 << 20
 
 // Compressor compresses blocks. One goroutine at a time; reuse it. The same
 // bytes always give the same result.
@@ -80,7 +80,8 @@ type Compressor struct {
 	deflate *flate.Writer
 	zstd    *zstd.Encoder
 	out     appender // what Start was given, and the stored form behind it
-	begun   bool     // deflate was reset for this block
+	held    []byte   // records not compressed yet: less than MinBlock, or less than a frame
+	begun   bool     // something was compressed for this block
 }
 
 // NewCompressor returns a compressor for codec at level: 1 to 9 for gzip, 1 to
@@ -99,7 +100,7 @@ func NewCompressor(codec Codec, level int) (*Compressor, error) {
 		c.zstd, err = zstd.NewWriter(nil,
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
 			zstd.WithEncoderConcurrency(1),
-			zstd.WithWindowSize(PieceSize),
+			zstd.WithWindowSize(frameSize),
 			zstd.WithLowerEncoderMem(true),
 			zstd.WithZeroFrames(true))
 	}
@@ -113,57 +114,84 @@ func NewCompressor(codec Codec, level int) (*Compressor, error) {
 // block of codec None, is stored raw.
 func (c *Compressor) Block(dst, raw []byte) ([]byte, Encoding) {
 	c.Start(dst)
-	return c.End(raw)
+	c.Add(raw)
+	return c.End()
 }
 
 // Start begins a block whose stored form is appended to dst, for callers that
-// do not have all of its records at once. The result is that of Block.
-func (c *Compressor) Start(dst []byte) { c.out, c.begun = dst, false }
+// do not have all of its records at once. The result is that of Block, wherever
+// they are split.
+func (c *Compressor) Start(dst []byte) { c.out, c.held, c.begun = dst, c.held[:0], false }
 
-// Add compresses the next PieceSize bytes of the block.
+// Add takes the next records of the block. They are not kept.
 func (c *Compressor) Add(raw []byte) {
 	switch c.codec {
 	case Gzip:
-		// A reset writer knows nothing of earlier blocks, so that the fragment
-		// may follow any other.
-		if !c.begun {
-			c.deflate.Reset(&c.out)
+		if !c.begun && len(c.held)+len(raw) < MinBlock {
+			c.held = append(c.held, raw...)
+			return
 		}
+		c.deflateHeld()
 		_, _ = c.deflate.Write(raw) // appender never fails
 	case Zstd:
-		for {
-			n := min(len(raw), PieceSize)
-			c.out = c.zstd.EncodeAll(raw[:n], c.out)
-			if raw = raw[n:]; len(raw) == 0 {
-				break
+		for len(c.held)+len(raw) >= frameSize {
+			whole := raw[:frameSize-len(c.held)]
+			raw = raw[len(whole):]
+			if len(c.held) > 0 {
+				c.held = append(c.held, whole...)
+				whole = c.held
 			}
+			c.frame(whole)
 		}
+		c.held = append(c.held, raw...)
 	default:
 		c.out = append(c.out, raw...)
 	}
+}
+
+// deflateHeld compresses what Add held back, at the start of the block.
+func (c *Compressor) deflateHeld() {
+	if c.begun {
+		return
+	}
+	// A reset writer knows nothing of earlier blocks, so that the fragment may
+	// follow any other.
+	c.deflate.Reset(&c.out)
+	_, _ = c.deflate.Write(c.held) // appender never fails
 	c.begun = true
 }
 
-// End adds the last records and returns dst with the stored form behind it.
-func (c *Compressor) End(raw []byte) ([]byte, Encoding) {
-	if !c.begun && len(raw) < MinBlock {
-		return append(c.out, raw...), EncRaw
+// frame compresses raw to one frame. Nothing is held any more.
+func (c *Compressor) frame(raw []byte) {
+	c.out = c.zstd.EncodeAll(raw, c.out)
+	c.held, c.begun = c.held[:0], true
+}
+
+// End returns what Start was given with the stored form of the block behind it.
+func (c *Compressor) End() ([]byte, Encoding) {
+	if !c.begun && len(c.held) < MinBlock {
+		return append(c.out, c.held...), EncRaw
 	}
-	return c.finish(raw), c.codec.encoding()
+	return c.finish(), c.codec.encoding()
 }
 
 // compress appends the compressed form of raw to dst, however small it is.
 func (c *Compressor) compress(dst, raw []byte) []byte {
 	c.Start(dst)
-	return c.finish(raw)
+	c.Add(raw)
+	return c.finish()
 }
 
-func (c *Compressor) finish(raw []byte) []byte {
-	if len(raw) > 0 || !c.begun {
-		c.Add(raw)
-	}
-	if c.codec == Gzip {
+// finish compresses what is held, however little it is.
+func (c *Compressor) finish() []byte {
+	switch c.codec {
+	case Gzip:
+		c.deflateHeld()
 		_ = c.deflate.Flush() // ends the fragment at a byte border
+	case Zstd:
+		if len(c.held) > 0 || !c.begun {
+			c.frame(c.held)
+		}
 	}
 	return c.out
 }

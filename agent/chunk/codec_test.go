@@ -142,7 +142,7 @@ func TestZstdWindow(t *testing.T) {
 	raw := bytes.Repeat(eventSample, 3)
 	data, enc := c.Block(nil, raw)
 	var h zstd.Header
-	if err := h.Decode(data); err != nil || max(h.WindowSize, h.FrameContentSize) > PieceSize {
+	if err := h.Decode(data); err != nil || max(h.WindowSize, h.FrameContentSize) > frameSize {
 		t.Errorf("header %+v, %v", h, err)
 	}
 	if !bytes.Equal(unpack(t, enc, data), raw) {
@@ -187,28 +187,33 @@ func TestCRCCombineLong(t *testing.T) {
 	}
 }
 
-// Records that come in pieces are stored like those that come at once.
+// Records are stored alike wherever they are split.
 func TestPieces(t *testing.T) {
-	raw := bytes.Repeat(eventSample, 3*PieceSize/len(eventSample))
-	for _, codec := range []Codec{None, Gzip, Zstd} {
-		c, err := NewCompressor(codec, 1)
+	raw := bytes.Repeat(eventSample, 3*frameSize/len(eventSample))
+	sizes := []int{0, 1, MinBlock - 1, MinBlock, MinBlock + 1, frameSize - 1, frameSize, frameSize + 1, 2 * frameSize, len(raw)}
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, level := range allLevels {
+		whole, err := NewCompressor(level.codec, level.level)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, wantEnc := c.Block([]byte("x"), raw)
-		want = bytes.Clone(want)
-		c.Start([]byte("x"))
-		rest := raw
-		for ; len(rest) >= PieceSize; rest = rest[PieceSize:] {
-			c.Add(rest[:PieceSize])
-		}
-		if got, enc := c.End(rest); !bytes.Equal(got, want) || enc != wantEnc {
-			t.Errorf("%s: differs", codec)
-		}
-		c.Start(nil)
-		c.Add(raw[:PieceSize])
-		if got, enc := c.End(nil); !bytes.Equal(unpack(t, enc, got), raw[:PieceSize]) {
-			t.Errorf("%s: a whole piece differs", codec)
+		c, _ := NewCompressor(level.codec, level.level)
+		for _, size := range sizes {
+			want, wantEnc := whole.Block([]byte("x"), raw[:size])
+			if !bytes.Equal(unpack(t, wantEnc, want[1:]), raw[:size]) {
+				t.Fatalf("%v: %d bytes come back as others", level, size)
+			}
+			for _, most := range []int{MinBlock / 2, frameSize / 3, 2 * frameSize} {
+				c.Start([]byte("x"))
+				for rest := raw[:size]; len(rest) > 0; {
+					n := min(1+random.IntN(most), len(rest))
+					c.Add(rest[:n])
+					rest = rest[n:]
+				}
+				if got, enc := c.End(); !bytes.Equal(got, want) || enc != wantEnc {
+					t.Errorf("%v: %d bytes in pieces of up to %d differ", level, size, most)
+				}
+			}
 		}
 	}
 }

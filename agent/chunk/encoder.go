@@ -65,13 +65,36 @@ func NewEncoder(o EncoderOptions) *Encoder {
 // same lines elsewhere gives the same records. It allocates only to grow dst,
 // and a little a call for fields that are added.
 func (e *Encoder) Append(dst []byte, l *Lines) ([]byte, Counts) {
-	if e.format == Text {
-		return e.appendText(dst, l)
+	dst, c, verbatim := e.appendUnless(dst, l)
+	if verbatim {
+		dst = append(dst, l.Data...)
 	}
-	if e.edits {
-		return e.appendEdited(dst, l)
+	return dst, c
+}
+
+// Encode returns what Append appends. That is l.Data itself where each line is
+// its record byte for byte; else it is in *scratch, whose bytes are replaced.
+func (e *Encoder) Encode(scratch *[]byte, l *Lines) ([]byte, Counts) {
+	dst, c, verbatim := e.appendUnless((*scratch)[:0], l)
+	if verbatim {
+		return l.Data, c
 	}
-	return e.appendJSON(dst, l)
+	*scratch = dst
+	return dst, c
+}
+
+// appendUnless is Append, unless l's records are verbatim l.Data: then it
+// appends nothing and says so.
+func (e *Encoder) appendUnless(dst []byte, l *Lines) (_ []byte, c Counts, verbatim bool) {
+	switch {
+	case e.format == Text:
+		dst, c = e.appendText(dst, l)
+	case e.edits:
+		dst, c = e.appendEdited(dst, l)
+	default:
+		return e.appendJSON(dst, l)
+	}
+	return dst, c, false
 }
 
 // appendEdited is appendJSON for records that differ from their lines.
@@ -96,9 +119,8 @@ func (e *Encoder) appendEdited(dst []byte, l *Lines) ([]byte, Counts) {
 	return dst, c
 }
 
-// appendJSON copies runs of valid lines as a whole.
-func (e *Encoder) appendJSON(dst []byte, l *Lines) ([]byte, Counts) {
-	var c Counts
+// appendJSON copies runs of valid lines as a whole, and none if that is all.
+func (e *Encoder) appendJSON(dst []byte, l *Lines) (_ []byte, c Counts, verbatim bool) {
 	data, i := l.Data, 0
 	if l.Part > 0 && len(data) > 0 {
 		end := lineEnd(data, 0)
@@ -124,7 +146,10 @@ func (e *Encoder) appendJSON(dst []byte, l *Lines) ([]byte, Counts) {
 		i = min(end+1, len(data))
 		run = i
 	}
-	return append(dst, data[run:]...), c
+	if run == 0 {
+		return dst, c, true
+	}
+	return append(dst, data[run:]...), c, false
 }
 
 // appendLine appends the line l.Data[from:end], in which scan found f at byte

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 var readAt = time.Date(2026, 1, 2, 4, 4, 5, 678_000_000, time.FixedZone("CET", 3600))
@@ -76,6 +77,33 @@ func TestJSON(t *testing.T) {
 				t.Errorf("got %+v, want %+v", counts, tt.counts)
 			}
 		})
+	}
+}
+
+// Lines that are records as they are come back themselves.
+func TestVerbatim(t *testing.T) {
+	data := []byte("{}\n {\"a\":1} \n")
+	for _, tt := range []struct {
+		name     string
+		l        Lines
+		verbatim bool
+	}{
+		{"valid", Lines{Data: data}, true},
+		{"none", Lines{Data: data[:0]}, true},
+		{"the rest of a line before", Lines{Data: data, Part: 1}, false},
+		{"no newline at the end", Lines{Data: data[:len(data)-1]}, false},
+		{"an empty line", Lines{Data: append([]byte("\n"), data...)}, false},
+	} {
+		scratch := make([]byte, 0, 100)
+		e := NewEncoder(EncoderOptions{Validate: true})
+		got, counts := e.Encode(&scratch, &tt.l)
+		if itself := unsafe.SliceData(got) == unsafe.SliceData(tt.l.Data); itself != tt.verbatim {
+			t.Errorf("%s: verbatim %t, want %t", tt.name, itself, tt.verbatim)
+		}
+		want, wantCounts := e.Append([]byte("before"), &tt.l)
+		if !bytes.Equal(got, want[len("before"):]) || counts != wantCounts {
+			t.Errorf("%s: got %q, %+v, want %q, %+v", tt.name, got, counts, want, wantCounts)
+		}
 	}
 }
 
