@@ -28,7 +28,7 @@ import (
 
 // Options are what an agent is made of.
 type Options struct {
-	Config  *config.Config
+	Config  *config.Config // to begin with, see Reload
 	Sink    sink.Sink
 	Logger  *slog.Logger // nil means discard
 	Version string       // shown in status
@@ -39,25 +39,33 @@ type Options struct {
 	// Hook is called with the name of each durable step; an error is treated
 	// as the step's failure. Tests crash the process there.
 	Hook func(step string) error
+	// Reload, if set, answers POST /reload: it finds another configuration and
+	// gives it to the agent's method Reload. An error of it refuses what it found.
+	Reload func(ctx context.Context) (Change, error)
 	// Ready, if set, is called when the spool is open and files are followed.
 	Ready func()
 }
 
 // Agent runs the pipeline.
 type Agent struct {
-	o        Options
-	plans    []plan
-	counters []inputCounters
-	uploads  uploadLog
-	health   *health
-	started  time.Time
-	ready    sync.Once
-	current  atomic.Pointer[session] // nil while no spool is open
-	opening  pulse                   // of opening and closing the spool
-	heard    map[*pulse]heard        // by Stuck
+	o       Options
+	setup   atomic.Pointer[setup]
+	uploads uploadLog
+	health  *health
+	started time.Time
+	ready   sync.Once
+	current atomic.Pointer[session] // nil while no spool is open
+	opening pulse                   // of opening and closing the spool
+	heard   map[*pulse]heard        // by Stuck
 
-	mu   sync.Mutex
-	past []tailer.InputStats // sums of the sessions that are over
+	over      chan struct{} // closed when Run has returned
+	reloading sync.Mutex
+	pending   atomic.Pointer[[]string] // changed keys that wait for a restart
+
+	mu       sync.Mutex
+	endShift context.CancelFunc // ends what works by the present setup
+	counters map[string]*inputCounters
+	past     map[string]tailer.InputStats // sums of the sessions that are over
 }
 
 // New checks what the configuration alone can't: the key templates.
@@ -68,20 +76,15 @@ func New(o Options) (*Agent, error) {
 	if o.Hook == nil {
 		o.Hook = func(string) error { return nil }
 	}
-	a := &Agent{o: o, health: newHealth(o.Logger), started: time.Now(), opening: pulse{loop: "spool"}}
-	problems := CheckKeys(o.Config)
-	if len(problems) > 0 {
-		return nil, problems
+	a := &Agent{
+		o: o, health: newHealth(o.Logger), started: time.Now(), opening: pulse{loop: "spool"}, over: make(chan struct{}),
+		counters: make(map[string]*inputCounters), past: make(map[string]tailer.InputStats),
 	}
-	for i := range o.Config.Inputs {
-		p, err := newPlan(o.Config, &o.Config.Inputs[i])
-		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", o.Config.Inputs[i].Name, err)
-		}
-		a.plans = append(a.plans, p)
+	su, err := a.newSetup(o.Config, o.Sink)
+	if err != nil {
+		return nil, err
 	}
-	a.counters = make([]inputCounters, len(a.plans))
-	a.past = make([]tailer.InputStats, len(a.plans))
+	a.setup.Store(su)
 	return a, nil
 }
 
@@ -156,8 +159,10 @@ const (
 )
 
 // Run works until ctx ends (nil), everything is shipped (Once), or something
-// fails for good. It returns within [agent] shutdown_timeout of ctx's end.
+// fails for good. It returns within [agent] shutdown_timeout of ctx's end. It is
+// called once.
 func (a *Agent) Run(ctx context.Context) error {
+	defer close(a.over)
 	stopServing := func() {}
 	defer func() { stopServing() }()
 	serve := sync.OnceFunc(func() { stopServing = a.serve() })

@@ -108,15 +108,15 @@ func (b *batch) forgetFile(file uint64) {
 }
 
 // count adds what b held to the inputs' counters, once b is durable.
-func (b *batch) count(c []inputCounters) {
+func (b *batch) count(plans []plan) {
 	for i := range b.counts {
-		n := &b.counts[i]
-		c[i].records.Add(n.Records)
-		c[i].parts.Add(n.Parts)
-		c[i].invalid.Add(n.Invalid)
-		c[i].empty.Add(n.Empty)
+		n, c := &b.counts[i], plans[i].counters
+		c.records.Add(n.Records)
+		c.parts.Add(n.Parts)
+		c.invalid.Add(n.Invalid)
+		c.empty.Add(n.Empty)
 		for _, s := range b.spans[i] {
-			c[i].bytes.Add(s.to - s.from)
+			c.bytes.Add(s.to - s.from)
 		}
 	}
 }

@@ -14,6 +14,7 @@ const (
 	causeUpload = "upload"
 	causeChunk  = "chunk"
 	causeDamage = "damage"
+	causeConfig = "configuration"
 )
 
 const hintFull = "lines wait in their files; see why uploads fail, or raise [spool] max_size or free disk space"

@@ -29,6 +29,8 @@ type plan struct {
 	level int
 	limit int64 // stored bytes of one chunk
 
+	counters *inputCounters
+
 	maxLine int // bytes; longer lines are read in parts of this size
 }
 
@@ -46,9 +48,8 @@ type intake struct {
 	interval time.Duration
 	hook     func(string) error
 	health   *health
-	throttle *throttle       // of reading; nil: none
-	once     bool            // a full spool that nothing can empty is an error
-	counters []inputCounters // one per plan
+	throttle *throttle // of reading; nil: none
+	once     bool      // a full spool that nothing can empty is an error
 
 	inFlight atomic.Int64 // bytes of lines taken and not yet durable
 	reading  *pulse       // of the tailer, which waits in calls of Span
@@ -78,10 +79,10 @@ type inputCounters struct {
 	bytes, records, parts, invalid, empty atomic.Int64
 }
 
-func newIntake(sp *spool.Spool, plans []plan, counters []inputCounters, prefix string, interval time.Duration, h *health, hook func(string) error) *intake {
+func newIntake(sp *spool.Spool, plans []plan, prefix string, interval time.Duration, h *health, hook func(string) error) *intake {
 	n := workers() + 2 // one a worker, one being filled, one being committed
 	in := &intake{
-		spool: sp, plans: plans, counters: counters, prefix: prefix, interval: interval, hook: hook, health: h,
+		spool: sp, plans: plans, prefix: prefix, interval: interval, hook: hook, health: h,
 		reading: &pulse{}, pulse: pulse{loop: "intake"},
 		free: make(chan *batch, n), work: make(chan *batch, n), order: make(chan *batch, n),
 	}
@@ -263,7 +264,7 @@ func (in *intake) commit(reading context.Context, b *batch) error {
 		if err == nil {
 			in.health.ok(causeFull)
 			in.health.ok(causeSpool)
-			b.count(in.counters)
+			b.count(in.plans)
 			return nil
 		}
 		if !errors.Is(err, spool.ErrFull) {

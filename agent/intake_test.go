@@ -25,7 +25,7 @@ func newTestIntake(tb testing.TB, s *site, interval time.Duration) (*intake, *sp
 	if err != nil {
 		tb.Fatal(err)
 	}
-	in := newIntake(sp, a.plans, a.counters, "", interval, a.health, a.o.Hook)
+	in := newIntake(sp, a.setup.Load().plans, "", interval, a.health, a.o.Hook)
 	done := make(chan error, 2)
 	go func() { done <- in.Run(context.Background(), context.Background()) }()
 	go func() { done <- in.Work() }()

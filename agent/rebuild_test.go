@@ -292,7 +292,7 @@ func editMiddle(path string) error {
 func TestRebuilderNamesWhatIsMissing(t *testing.T) {
 	s := newSite(t)
 	a := s.agent(t, Options{Sink: newMemSink()})
-	r := rebuilder{plans: a.plans, positions: map[uint64]*tailer.Position{}, sources: map[uint64]*tailer.Source{}}
+	r := rebuilder{plans: a.setup.Load().plans, positions: map[uint64]*tailer.Position{}, sources: map[uint64]*tailer.Source{}}
 	for input, want := range map[string]string{"app": "file 7 is not known", "other": "input other is not configured"} {
 		_, err := r.block(&spool.Block{Input: input, Ranges: []spool.Range{{File: 7, To: 1}}}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 // called. A socket that can't be had is worth a warning, not a stop: lines
 // come first.
 func (a *Agent) serve() func() {
-	path := a.o.Config.Telemetry.Socket
+	path := a.setup.Load().cfg.Telemetry.Socket
 	if path == "" {
 		return func() {}
 	}
@@ -69,6 +70,7 @@ func listen(path string) (net.Listener, error) {
 func (a *Agent) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.Status(), nil) })
+	mux.HandleFunc("POST /reload", a.serveReload)
 	mux.HandleFunc("GET /positions", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		list, err := FilePositions(sp)
 		reply(w, list, err)
@@ -94,6 +96,24 @@ func (a *Agent) handler() http.Handler {
 		_, _ = io.Copy(w, body) // a failure cuts the answer short of its Content-Length
 	}))
 	return mux
+}
+
+// serveReload answers 422 with the reason if the new configuration is refused.
+func (a *Agent) serveReload(w http.ResponseWriter, r *http.Request) {
+	if a.o.Reload == nil {
+		http.Error(w, "this run can't reload", http.StatusNotImplemented)
+		return
+	}
+	// Who asked may go away; the reload goes on.
+	change, err := a.o.Reload(context.WithoutCancel(r.Context()))
+	switch {
+	case errors.Is(err, ErrEnded), errors.Is(err, context.DeadlineExceeded):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+	default:
+		reply(w, change, nil)
+	}
 }
 
 // withSpool answers 503 while no spool is open.

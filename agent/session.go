@@ -20,8 +20,9 @@ var ErrIncomplete = errors.New("stopped before everything was shipped; the rest 
 // ErrUnread is how a run with Once ends that could not read everything.
 var ErrUnread = errors.New("not everything could be read, the rest is shipped")
 
-// session is the pipeline over one opened spool.
+// session is the pipeline over one opened spool, by one setup.
 type session struct {
+	setup   *setup
 	spool   *spool.Spool
 	tailer  *tailer.Tailer
 	intake  *intake
@@ -31,10 +32,11 @@ type session struct {
 }
 
 // session runs the pipeline until ctx ends, all is shipped (Once), or a part
-// fails. serve is called once the spool's lock is held: only then is the
+// fails. A new setup ends it at the border of a batch and starts the next one
+// from what is durable, over the same spool and with the same open files. serve is called once the spool's lock is held: only then is the
 // socket ours. opened says whether the spool could be opened.
 func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened bool, err error) {
-	c := a.o.Config
+	c := a.setup.Load().cfg
 	a.opening.beat()
 	defer a.opening.rest()
 	sp, err := spool.Open(spool.Options{
@@ -44,32 +46,48 @@ func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened
 	if err != nil {
 		return false, fmt.Errorf("open the spool: %w", err)
 	}
+	var s *session
+	var held tailer.OpenFiles
 	defer func() {
-		if s := a.current.Swap(nil); s != nil {
-			a.retire(s)
-		}
+		held.Close()
+		a.replace(nil)
 		a.opening.beat()
 		err = errors.Join(err, sp.Close())
 	}()
-	s, err := a.newSession(sp)
-	if err != nil {
-		return true, err
+	for {
+		su := a.setup.Load()
+		shift, end := a.shift(ctx, su)
+		if s, err = a.newSession(sp, su, s, held); err != nil {
+			end()
+			return true, err
+		}
+		a.replace(s)
+		a.opening.rest()
+		serve()
+		err = s.run(ctx, shift, a)
+		held = s.tailer.Release()
+		renewed := shift.Err() != nil && ctx.Err() == nil
+		end()
+		if err != nil || !renewed {
+			return true, err
+		}
+		a.opening.beat()
 	}
-	a.current.Store(s)
-	a.opening.rest()
-	serve()
-	return true, s.run(ctx, a)
 }
 
-func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
-	c := a.o.Config
-	s := &session{spool: sp}
+// newSession makes a session that goes on from what is durable, from the
+// session before it (nil: none), and with the files that that one had open.
+func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tailer.OpenFiles) (*session, error) {
+	c := su.cfg
+	s := &session{setup: su, spool: sp}
+	sp.SetLimits(int64(c.Spool.MaxSize), int64(c.Spool.MinFree), int64(c.Spool.SegmentSize))
 	reading := &pulse{loop: "tailer"}
-	s.intake = newIntake(sp, a.plans, a.counters, c.S3.Prefix, time.Duration(c.Spool.CommitInterval), a.health, a.o.Hook)
+	s.intake = newIntake(sp, su.plans, c.S3.Prefix, time.Duration(c.Spool.CommitInterval), a.health, a.o.Hook)
 	s.intake.reading = reading
 	s.intake.once, s.intake.throttle = a.o.Once, newThrottle(int64(c.Agent.ReadRate))
 	positions, err := sp.Positions()
 	if err != nil {
+		held.Close()
 		return nil, fmt.Errorf("read positions: %w", err)
 	}
 	o := tailerOptions(c)
@@ -77,7 +95,7 @@ func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 		o.Positions = append(o.Positions, p.Data)
 	}
 	o.NextFile, o.Once, o.FlushPartial, o.Logger = sp.NextFile(), a.o.Once, a.o.FlushPartial, a.o.Logger
-	o.Pulse = reading.set
+	o.Pulse, o.Open, o.KeepOpen = reading.set, held, true
 	if s.tailer, err = tailer.New(o, s.intake); err != nil {
 		return nil, err
 	}
@@ -93,7 +111,7 @@ func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 	}
 	s.roller = &roller{spool: sp, pulse: pulse{loop: "roller"}, maxAge: func(input string) time.Duration { return time.Duration(lookup(input).MaxAge) }}
 	s.shipper = &shipper{
-		spool: sp, sink: a.o.Sink, log: a.o.Logger, health: a.health, hook: a.o.Hook, done: &a.uploads,
+		spool: sp, sink: su.sink, log: a.o.Logger, health: a.health, hook: a.o.Hook, done: &a.uploads,
 		conditional: c.S3.Conditional,
 		level: func(c *spool.Chunk) int {
 			if ch := lookup(c.Input); ch.Compression == c.Codec {
@@ -101,13 +119,17 @@ func (a *Agent) newSession(sp *spool.Spool) (*session, error) {
 			}
 			return 1 // the level of another codec says nothing
 		},
-		plans: a.plans,
+		plans: su.plans,
 	}
 	for range c.S3.MaxUploads {
 		s.shipper.pulses = append(s.shipper.pulses, &pulse{loop: "shipper"})
 	}
 	s.pulses = append([]*pulse{reading, &s.intake.pulse, &s.roller.pulse}, s.shipper.pulses...)
-	s.shipper.doubt()
+	if before == nil {
+		s.shipper.doubt()
+	} else {
+		s.shipper.resume(before.shipper)
+	}
 	return s, nil
 }
 
@@ -128,9 +150,10 @@ func tailerOptions(c *config.Config) tailer.Options {
 }
 
 // run starts the parts and stops them in the order that data flows: tailer,
-// intake, roller, shipper. ctx's end stops the tailer, the rest follows; a
-// failure of any part stops all at once.
-func (s *session) run(ctx context.Context, a *Agent) error {
+// intake, roller, shipper. The end of ctx, which is that of the agent or of
+// its setup, stops the tailer, the rest follows; a failure of any part stops all
+// at once.
+func (s *session) run(agentCtx, ctx context.Context, a *Agent) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends with a failure, or when a stop takes too long
 	defer cancel()
 	g, work := errgroup.WithContext(work)
@@ -162,7 +185,13 @@ func (s *session) run(ctx context.Context, a *Agent) error {
 	})
 	g.Go(func() error { return s.roll(rolling, work, ctx, sealed, a.o.Once) })
 	g.Go(func() error {
-		return s.ship(ctx, work, cancel, sealed, time.Duration(a.o.Config.Agent.ShutdownTimeout))
+		return s.ship(ctx, work, cancel, sealed, func() time.Duration {
+			timeout := time.Duration(s.setup.cfg.Agent.ShutdownTimeout)
+			if agentCtx.Err() == nil {
+				timeout = min(timeout, renewWait)
+			}
+			return timeout
+		})
 	})
 	g.Go(func() error { return s.announce(reading, a) })
 	g.Go(func() error {
@@ -213,8 +242,8 @@ func (s *session) roll(rolling, work, ctx context.Context, sealed chan<- struct{
 
 // ship uploads until ctx ends, or until all is acked once sealed is closed.
 // After ctx's end running uploads have timeout to finish.
-func (s *session) ship(ctx, work context.Context, cancel context.CancelFunc, sealed <-chan struct{}, timeout time.Duration) error {
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(timeout, cancel) })()
+func (s *session) ship(ctx, work context.Context, cancel context.CancelFunc, sealed <-chan struct{}, timeout func() time.Duration) error {
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(timeout(), cancel) })()
 	return s.shipper.Run(work, ctx, sealed)
 }
 
@@ -222,7 +251,10 @@ func (s *session) ship(ctx, work context.Context, cancel context.CancelFunc, sea
 func (s *session) announce(reading context.Context, a *Agent) error {
 	select {
 	case <-s.tailer.Ready():
-		a.o.Logger.Info("following files", "inputs", len(a.plans), "queue", s.spool.Stats().Queue)
+		if !isClosed(s.setup.following) { // by an earlier session
+			close(s.setup.following)
+		}
+		a.o.Logger.Info("following files", "inputs", len(s.setup.plans), "queue", s.spool.Stats().Queue)
 		if a.o.Ready != nil {
 			a.ready.Do(a.o.Ready)
 		}

@@ -42,10 +42,10 @@ type shipper struct {
 	done        *uploadLog
 	pulses      []*pulse // one for each upload at once
 
-	mu       sync.Mutex
-	claimed  map[uint64]bool
-	doubtful map[uint64]bool // chunks that an earlier process may have put
-	plain    bool            // the destination does not know If-None-Match
+	mu      sync.Mutex
+	claimed map[uint64]bool
+	earlier map[uint64]attempt // what was tried before of chunks that are not acked
+	plain   bool               // the destination does not know If-None-Match
 }
 
 // UploadStats are the figures of the uploads since the start.
@@ -82,12 +82,17 @@ func (l *uploadLog) snapshot() UploadStats {
 // doubt marks every chunk that is sealed already: an earlier process, or an
 // earlier session, may have put it. It is called before anything is started.
 func (s *shipper) doubt() {
-	s.claimed, s.doubtful = make(map[uint64]bool), make(map[uint64]bool)
+	s.claimed, s.earlier = make(map[uint64]bool), make(map[uint64]attempt)
 	for _, c := range s.spool.Chunks() {
 		if c.State != spool.StateOpen {
-			s.doubtful[c.Seq] = true
+			s.earlier[c.Seq] = attempt{inDoubt: true}
 		}
 	}
+}
+
+// resume goes on from a shipper that has stopped, in place of doubt.
+func (s *shipper) resume(before *shipper) {
+	s.claimed, s.earlier = make(map[uint64]bool), before.earlier
 }
 
 // Run ships until stop ends; uploads that run then are finished while ctx
@@ -106,7 +111,6 @@ func (s *shipper) Run(ctx, stop context.Context, drain <-chan struct{}) error {
 				if err := s.ship(ctx, stop, &c, p); err != nil {
 					return err
 				}
-				s.release(c.Seq)
 			}
 		})
 	}
@@ -161,11 +165,18 @@ func (s *shipper) claim() (spool.Chunk, bool) {
 	return spool.Chunk{}, false
 }
 
-func (s *shipper) release(seq uint64) {
+// release gives up the claim on a chunk that was acked, or keeps in mind what was
+// tried, for a shipper that follows.
+func (s *shipper) release(seq uint64, a *attempt, acked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.claimed, seq)
-	delete(s.doubtful, seq)
+	if acked {
+		delete(s.earlier, seq)
+		return
+	}
+	a.n = 0 // the next try need not wait
+	s.earlier[seq] = *a
 }
 
 // attempt is what the tries of one chunk so far say about the next.
@@ -196,13 +207,17 @@ func (a *attempt) ifAbsent(mode string, plain bool) bool {
 // of the spool are returned.
 func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk, p *pulse) error {
 	s.mu.Lock()
-	a := attempt{inDoubt: s.doubtful[c.Seq]}
+	a := s.earlier[c.Seq]
 	s.mu.Unlock()
+	acked := false
+	defer func() { s.release(c.Seq, &a, acked) }()
 	for {
 		p.beat()
 		size, err := s.try(ctx, c, &a, p)
 		if err == nil {
-			return s.delivered(ctx, stop, c, size, p)
+			a.inDoubt = true
+			acked, err = s.delivered(ctx, stop, c, size, p)
+			return err
 		}
 		if ctx.Err() != nil {
 			return nil // the deadline of a stop; the chunk stays
@@ -333,10 +348,10 @@ func backoff(n int, least time.Duration) time.Duration {
 }
 
 // delivered acks c. From here on its blocks are given up. A disk without room
-// for the ack is waited for.
-func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int64, p *pulse) error {
+// for the ack is waited for, until it is time to stop.
+func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int64, p *pulse) (acked bool, err error) {
 	if err := s.hook("put.after"); err != nil {
-		return fmt.Errorf("after the upload of %s: %w", c.Name, err)
+		return false, fmt.Errorf("after the upload of %s: %w", c.Name, err)
 	}
 	for {
 		p.beat()
@@ -345,12 +360,12 @@ func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int6
 			break
 		}
 		if !errors.Is(err, spool.ErrFull) {
-			return fmt.Errorf("ack %s: %w", c.Name, err)
+			return false, fmt.Errorf("ack %s: %w", c.Name, err)
 		}
 		s.health.fail(causeFull, "ack", err, hintFull)
 		p.rest()
 		if !pause(ctx, stop, time.Second) {
-			return nil
+			return false, nil
 		}
 	}
 	s.health.ok(causeUpload)
@@ -368,7 +383,7 @@ func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int6
 		st.Records += c.Records
 	})
 	s.log.Debug("shipped", "key", c.Name, "records", c.Records, "bytes", size)
-	return nil
+	return true, nil
 }
 
 // mend rebuilds what is damaged of c, or sets c aside.

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"os"
-	"slices"
 	"time"
 
 	"github.com/spoolship/spoolship/spool"
@@ -20,6 +19,8 @@ type Status struct {
 	Healthy   bool      `json:"healthy"`
 	Following bool      `json:"following"` // the first scan is done
 	Problems  []Problem `json:"problems"`
+	// Keys of the configuration that were changed and wait for a restart.
+	NeedsRestart []string `json:"needs_restart,omitempty"`
 
 	Queue        string    `json:"queue"`
 	LagBytes     int64     `json:"lag_bytes"`     // in files, not yet spooled
@@ -57,22 +58,24 @@ type InputStatus struct {
 // looks at file, intake and spool in the order in which bytes move, so that
 // none is overlooked on its way.
 func (a *Agent) Status() Status {
-	c := a.o.Config
+	c := a.setup.Load().cfg
 	st := Status{
 		Version: a.o.Version, PID: os.Getpid(), Started: a.started, Host: c.Agent.Host, Bucket: c.S3.Bucket,
 		Problems: a.health.problems(), MaxSize: int64(c.Spool.MaxSize),
 	}
 	st.Healthy = len(st.Problems) == 0
 	st.Uploads = a.uploads.snapshot()
-	s := a.current.Load()
+	if keys := a.pending.Load(); keys != nil {
+		st.NeedsRestart = *keys
+	}
+	s, past := a.now()
 	if s == nil {
 		return st
 	}
 	st.Following = isClosed(s.tailer.Ready())
-	past := a.pastStats()
 	for i, t := range s.tailer.Stats() {
-		n := &a.counters[i]
-		addStats(&t, &past[i])
+		n, sum := s.setup.plans[i].counters, past[t.Name]
+		addStats(&t, &sum)
 		st.LagBytes += t.Lag
 		st.Inputs = append(st.Inputs, InputStatus{
 			Name: t.Name, Files: t.Files, Open: t.Open, LagBytes: t.Lag,
@@ -83,21 +86,6 @@ func (a *Agent) Status() Status {
 	st.LagBytes += s.intake.inFlight.Load()
 	st.addSpool(s.spool)
 	return st
-}
-
-// retire keeps the sums of a session that is over.
-func (a *Agent) retire(s *session) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i, t := range s.tailer.Stats() {
-		addStats(&a.past[i], &t)
-	}
-}
-
-func (a *Agent) pastStats() []tailer.InputStats {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.past)
 }
 
 // addStats adds what is counted, not what is so now.

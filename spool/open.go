@@ -39,12 +39,7 @@ func newSpool(o Options) (*Spool, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if s.opts.SegmentSize <= 0 {
-		s.opts.SegmentSize = defaultSegmentSize
-	}
-	if o.MaxSize > 0 {
-		s.opts.SegmentSize = min(s.opts.SegmentSize, max(o.MaxSize/8, 1))
-	}
+	s.opts.fitSegments()
 	// The directory is asked for by path before each commit, so the path must
 	// not depend on the working directory.
 	dir, err := filepath.Abs(o.Dir)
@@ -54,6 +49,16 @@ func newSpool(o Options) (*Spool, error) {
 	s.opts.Dir = dir
 	s.segs = newSegments(filepath.Join(dir, queueDir))
 	return s, nil
+}
+
+// fitSegments keeps segments small against the spool.
+func (o *Options) fitSegments() {
+	if o.SegmentSize <= 0 {
+		o.SegmentSize = defaultSegmentSize
+	}
+	if o.MaxSize > 0 {
+		o.SegmentSize = min(o.SegmentSize, max(o.MaxSize/8, 1))
+	}
 }
 
 // prepare makes the directories and takes the lock. What Suspect speaks of was

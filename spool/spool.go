@@ -129,6 +129,18 @@ func (s *Spool) unlock() error {
 	return errors.Join(unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
 }
 
+// SetLimits changes what Options says of sizes: MaxSize, MinFree, and the
+// SegmentSize of segments that are made from now on.
+func (s *Spool) SetLimits(maxSize, minFree, segmentSize int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.MaxSize, s.opts.MinFree, s.opts.SegmentSize = maxSize, minFree, segmentSize
+	s.opts.fitSegments()
+	s.pub.Lock()
+	defer s.pub.Unlock()
+	s.announce() // there may be room now
+}
+
 // Positions returns all durable positions, by ascending file id.
 func (s *Spool) Positions() ([]Position, error) {
 	s.mu.Lock()

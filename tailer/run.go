@@ -56,8 +56,8 @@ func (t *Tailer) start() {
 
 func (t *Tailer) stop() {
 	t.watch.close()
-	for t.open.list.Len() > 0 {
-		t.closeFile(t.open.list.Front().Value.(*file))
+	if !t.o.KeepOpen {
+		t.Release().Close()
 	}
 }
 

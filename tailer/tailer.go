@@ -63,6 +63,8 @@ type Input struct {
 type Options struct {
 	Inputs        []Input
 	Positions     [][]byte      // durable positions, as Span.Position had them
+	Open          OpenFiles     // of an earlier tailer; the new one owns them
+	KeepOpen      bool          // files stay open after Run, for Release
 	NextFile      uint64        // first free file id
 	ScanInterval  time.Duration // whether names have changed, in case an event was missed; 0 means 10 s
 	PollInterval  time.Duration // look at open files when there are no events, at all files without inotify; 0 means 1 s
@@ -137,13 +139,19 @@ func New(o Options, h Handler) (*Tailer, error) {
 	for i, in := range o.Inputs {
 		in.MaxLineSize = cmpOr(in.MaxLineSize, 1<<20)
 		if err := validate(&in); err != nil {
+			o.Open.Close()
 			return nil, err
 		}
 		t.inputs = append(t.inputs, newInput(i, in))
 	}
 	t.buf = make([]byte, anchorSize+quantum)
 	t.o.Positions = nil // they are as large as what becomes of them
-	return t, t.load(o.Positions)
+	err := t.load(o.Positions)
+	t.o.Open.Close() // what nobody wants
+	if err != nil {
+		t.Release().Close()
+	}
+	return t, err
 }
 
 func cmpOr[T int | time.Duration](v, otherwise T) T {
@@ -211,6 +219,7 @@ func (t *Tailer) restore(in *input, p Position) {
 		f.fam.live = append(f.fam.live, f)
 		in.files.Add(1)
 		in.lag.Add(max(0, f.size-p.Offset))
+		t.adopt(f)
 	}
 	t.index(f)
 }

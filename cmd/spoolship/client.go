@@ -37,27 +37,51 @@ var errNoAgent = errors.New("no agent answers")
 
 // open returns the answer to GET path; the caller closes it.
 func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil)
+	return c.do(ctx, http.MethodGet, path)
+}
+
+// do returns the answer to a request; the caller closes it. The exit codes of
+// its errors are what the agent's answers stand for.
+func (c *client) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("%w on %s", errNoAgent, c.socket)
+		return nil, &exitError{err: fmt.Errorf("%w on %s", errNoAgent, c.socket), code: exitTemporary,
+			hint: "start it with: systemctl start spoolship (or spoolship run)"}
 	case err != nil:
 		return nil, fmt.Errorf("ask the agent on %s: %w", c.socket, err)
 	case resp.StatusCode != http.StatusOK:
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		_ = resp.Body.Close()
-		return nil, fmt.Errorf("the agent answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+		err = fmt.Errorf("the agent answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+		switch resp.StatusCode {
+		case http.StatusUnprocessableEntity:
+			return nil, &exitError{err: errors.New(strings.TrimSpace(string(text))), code: exitUsage}
+		case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return nil, &exitError{err: err, code: exitTemporary}
+		}
+		return nil, err
 	}
 	return resp.Body, nil
+}
+
+// post decodes the JSON answer to POST path into v.
+func (c *client) post(ctx context.Context, path string, v any) error {
+	body, err := c.do(ctx, http.MethodPost, path)
+	return decode(path, body, err, v)
 }
 
 // get decodes the JSON answer to GET path into v.
 func (c *client) get(ctx context.Context, path string, v any) error {
 	body, err := c.open(ctx, path)
+	return decode(path, body, err, v)
+}
+
+func decode(path string, body io.ReadCloser, err error, v any) error {
 	if err != nil {
 		return err
 	}

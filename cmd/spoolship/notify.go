@@ -32,31 +32,60 @@ type notifier struct {
 	ready    chan struct{} // closed when files are followed
 	last     string        // status that was sent
 	stuck    string        // loop that was found stuck
+
+	quit, done chan struct{} // to end run, and closed when it has
 }
 
 // notify tells the service manager of the agent until ctx ends and then, until
-// the returned function is called, that it stops. Without one it does nothing.
-func notify(ctx context.Context, a *agent.Agent, ready chan struct{}, log *slog.Logger) (stop func()) {
+// stop, that it stops. Without a service manager it returns nil, all methods of
+// which do nothing.
+func notify(ctx context.Context, a *agent.Agent, ready chan struct{}, log *slog.Logger) *notifier {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
-		return func() {}
+		return nil
 	}
-	n := &notifier{agent: a, log: log, ready: ready}
+	n := &notifier{agent: a, log: log, ready: ready, quit: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if n.watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
 		log.Warn("no watchdog", "error", err)
 	}
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		n.run(ctx, quit)
-	}()
-	return func() {
-		close(quit)
-		<-done
+	go n.run(ctx)
+	return n
+}
+
+// stop ends what notify has begun.
+func (n *notifier) stop() {
+	if n != nil {
+		close(n.quit)
+		<-n.done
 	}
 }
 
-func (n *notifier) run(ctx context.Context, quit <-chan struct{}) {
+// reloading says that a reload begins. Before the agent is ready, starting is
+// all that there is to say.
+func (n *notifier) reloading() {
+	if n != nil && n.isReady() {
+		n.send(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	}
+}
+
+// reloaded says that it is over, well or not.
+func (n *notifier) reloaded() {
+	if n != nil && n.isReady() {
+		n.send(daemon.SdNotifyReady)
+	}
+}
+
+func (n *notifier) isReady() bool {
+	select {
+	case <-n.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+func (n *notifier) run(ctx context.Context) {
+	defer close(n.done)
 	every := statusEvery
 	if n.watchdog > 0 {
 		every = min(every, n.watchdog/4)
@@ -74,7 +103,7 @@ func (n *notifier) run(ctx context.Context, quit <-chan struct{}) {
 		case <-stop:
 			stop, phase = nil, stopping
 			n.send(daemon.SdNotifyStopping)
-		case <-quit:
+		case <-n.quit:
 			return
 		}
 	}

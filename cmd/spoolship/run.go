@@ -36,7 +36,11 @@ With --once it ships what is there and exits 0 when all of it is in the bucket.
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), c, cmd.ErrOrStderr(), once, flushPartial)
+			path, err := cmd.Flags().GetString("config")
+			if err != nil {
+				return err
+			}
+			return runAgent(cmd.Context(), path, c, cmd.ErrOrStderr(), once, flushPartial)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "ship what is there, then exit")
@@ -44,32 +48,42 @@ With --once it ships what is there and exits 0 when all of it is in the bucket.
 	return cmd
 }
 
-func runAgent(ctx context.Context, c *config.Config, stderr io.Writer, once, flushPartial bool) error {
+func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writer, once, flushPartial bool) error {
 	if c.Agent.MaxProcs > 0 {
 		runtime.GOMAXPROCS(c.Agent.MaxProcs)
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: logLevel(c.Agent.LogLevel)}))
+	level := &slog.LevelVar{}
+	level.Set(logLevel(c.Agent.LogLevel))
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	dest, err := newSink(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer dest.Close()
+	reloads := &reloader{path: path, log: log, level: level, cfg: c, dest: dest}
+	defer reloads.close()
 	ready := make(chan struct{})
-	a, err := agent.New(agent.Options{
+	o := agent.Options{
 		Config: c, Sink: dest, Logger: log, Version: version, Hook: failpoint(),
 		Once: once, FlushPartial: flushPartial, Ready: func() { close(ready) },
-	})
+	}
+	if !once {
+		o.Reload = reloads.reload
+	}
+	a, err := agent.New(o)
 	if err != nil {
 		return err
+	}
+	reloads.agent, reloads.told = a, notify(ctx, a, ready, log)
+	defer reloads.told.stop()
+	if !once {
+		defer reloads.listen(ctx)()
 	}
 	log.Info("starting", "version", version, "state_dir", c.Agent.StateDir, "bucket", c.S3.Bucket, "pid", os.Getpid())
 	began, done := time.Now(), func() {}
 	if once {
 		done = showProgress(a, stderr)
 	}
-	notified := notify(ctx, a, ready, log)
 	err = a.Run(ctx)
-	notified()
 	done()
 	if once && (err == nil || a.Status().Uploads.Objects > 0) {
 		printShipped(a, stderr, time.Since(began))

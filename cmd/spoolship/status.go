@@ -28,9 +28,6 @@ func newStatus() *cobra.Command {
 			}
 			var st agent.Status
 			err = newClient(c).get(cmd.Context(), "/status", &st)
-			if errors.Is(err, errNoAgent) {
-				return &exitError{err: err, code: exitTemporary, hint: "start it with: systemctl start spoolship (or spoolship run)"}
-			}
 			if err != nil {
 				return err
 			}

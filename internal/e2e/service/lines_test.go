@@ -3,11 +3,13 @@
 package service
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/spoolship/spoolship/internal/e2e/bucket"
 )
@@ -39,6 +41,18 @@ func (s *site) writeAs(input, name string, n int) {
 		s.t.Fatal(err)
 	}
 	s.streams = append(s.streams, st)
+}
+
+// shipped waits until n records were shipped since the agent's start.
+func (s *site) shipped(n int64) {
+	s.t.Helper()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		var st struct{ Uploads struct{ Records int64 } }
+		if _, out, _ := s.command("status", "--json"); json.Unmarshal([]byte(out), &st) == nil && st.Uploads.Records >= n {
+			return
+		}
+	}
+	s.t.Fatalf("%d records were never shipped", n)
 }
 
 // arrived compares the bucket with what was written.
