@@ -27,7 +27,6 @@ type facts struct {
 	copied  bool  // a younger sibling has the bytes up to the offset, and is no mere copy of what is at home
 	home    bool  // another inode at the home path has the bytes up to the offset
 	doubt   bool  // a file that may have them could not be read
-	hidden  bool  // that is the file at home
 	settled bool  // nothing has changed for RotateWait, and a second scan agrees
 }
 
@@ -57,7 +56,8 @@ func classify(f facts) verdict {
 		return drain
 	case f.at == nowhere && f.open && f.bytes == same:
 		// Deleted, and its bytes are elsewhere: an editor's or sed -i's work,
-		// after which it may have been rotated.
+		// after which it may have been rotated. In doubt it is read as well,
+		// but not finished: then what can't be read now would pass for new.
 		switch {
 		case f.linked:
 			return drain
@@ -65,8 +65,6 @@ func classify(f facts) verdict {
 			return takeCopy
 		case f.home:
 			return takeHome
-		case f.hidden:
-			return waitFor
 		}
 		return drain
 	// While the file looks intact, a copy that has more may yet turn out to be

@@ -15,6 +15,7 @@ func TestClassify(t *testing.T) {
 		{"moved out of sight while open", facts{bytes: same, open: true, linked: true}, drain},
 		{"moved out of sight, a like file at home", facts{bytes: same, open: true, linked: true, home: true}, drain},
 		{"deleted while open", facts{bytes: same, open: true}, drain},
+		{"deleted while open, what may be its copy is unreadable", facts{bytes: same, open: true, doubt: true}, drain},
 		{"replaced by a copy of itself while open", facts{bytes: same, open: true, home: true}, takeHome},
 		{"replaced by a copy, then rotated", facts{bytes: same, open: true, copied: true, home: true}, takeCopy},
 		{"replaced by a copy of itself while down", facts{home: true}, takeHome},

@@ -64,6 +64,8 @@
 //	inode used anew                   other birth, or bytes differ    as above  TestInodeReused
 //	replaced by a copy of itself      gone, home has its bytes        takeHome  TestReplacedByCopy
 //	deleted while open                open, not linked                drain     TestDeletedWhileOpen
+//	deleted, its copy unreadable      open, a copy in doubt           drain,    TestDeletedCopyUnreadable
+//	                                                                  waitFor
 //	symbolic link retargeted          home is not wanted any more     drain     TestSymlink
 //	devices renumbered                same inode number and bytes     readOn    TestDeviceRenumbered
 //	unreadable                        bytes unsure                    waitFor   TestUnreadable
@@ -78,7 +80,8 @@
 //
 // drain means: read it to its end, keep following it while it grows, and when
 // it has been still for CloseInactive, hand on its last bytes even if they lack
-// a newline. giveUp means that bytes are counted as lost. While anything is
+// a newline; while something that can't be read may be its copy, it is closed
+// then, but not finished, for that copy would pass for a new file. giveUp means that bytes are counted as lost. While anything is
 // waited for, no younger generation of the family is read; only what can't be
 // read does not hold up the others. That needs no state of its own: the position
 // is still the old one, so a restart waits again. A wait ends when no sibling

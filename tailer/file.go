@@ -34,6 +34,7 @@ type file struct {
 	atEnd    bool // all of size has been read, but for a partial line
 	drained  bool // its end was reached since it was rotated, or can't be
 	waiting  bool // it is not known yet what happened to it
+	doubt    bool // what can't be read now may be its rest
 	failed   bool // the last attempt to read it failed
 	queued   bool
 }

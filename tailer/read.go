@@ -290,11 +290,26 @@ func (t *Tailer) end(ctx context.Context, f *file) error {
 		return err
 	}
 	f.setSize(&i)
+	if i.links == 0 && f.doubt {
+		return t.leave(ctx, f, data)
+	}
 	if i.links == 0 {
 		t.unindex(f)
 		f.pos.Ino = 0
 	}
 	return t.finish(ctx, f, data, false)
+}
+
+// leave hands on the last bytes of a deleted file and closes it, but does not
+// finish it: what can't be read now may be its copy, and would be new then.
+func (t *Tailer) leave(ctx context.Context, f *file, data []byte) error {
+	t.closeFile(f)
+	delete(t.tended, f)
+	t.sight.open = true
+	if len(data) == 0 {
+		return nil
+	}
+	return t.emit(ctx, f, data, 0, false)
 }
 
 // finish hands on the last bytes of f and the news that it is done. lost: more

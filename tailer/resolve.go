@@ -56,11 +56,12 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 		c.doubt = c.doubt && (c.at != atHome || f.pos.Offset <= headSize)
 	}
 	if c.at == nowhere && !c.copied && !c.linked && !f.replaced && fam.lastAt(f.pos.Path) == f {
-		if c.home, c.hidden, err = t.homeHolds(ctx, fam, f); err != nil {
+		var hidden bool
+		if c.home, hidden, err = t.homeHolds(ctx, fam, f); err != nil {
 			return c, err
 		}
 		// Were it followed as a new file, it could not be taken for f later.
-		c.doubt, fam.pending = c.doubt || c.hidden, fam.pending || c.hidden
+		c.doubt, fam.pending = c.doubt || hidden, fam.pending || hidden
 	}
 	if c.at == nowhere && !c.open && !c.doubt || c.copied {
 		sum, err := t.candidates(ctx, fam, f)
@@ -103,6 +104,7 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 		f.pend, f.waits = stay{}, time.Time{}
 	}
 	held := c.doubt && c.at == atHome
+	f.doubt = c.doubt
 	f.waiting = v == waitFor && c.bytes != unsure && (!c.doubt || held)
 	switch v {
 	case readOn:

@@ -243,6 +243,62 @@ func TestUnreadableReplacement(t *testing.T) {
 	}
 }
 
+// A file is replaced by a copy of itself, which is copied and truncated before
+// anyone looks, and the second copy can't be opened until the file, deleted
+// now, has been still for long: that copy holds nothing new, and the rest of its
+// last line belongs to the file.
+func TestDeletedCopyUnreadable(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		f := newFixture(t, "*.log*")
+		f.append("a.log", "one\ntwo")
+		f.step()
+		grant := f.deny("a.log.1", unix.EACCES)
+		f.copy("a.log", "tmp")
+		f.rename("tmp", "a.log")
+		f.tick()
+		f.copy("a.log", "a.log.1")
+		f.tick()
+		f.truncate("a.log")
+		for range 3 {
+			f.pass(idle)
+		}
+		if s := f.stats(); s.Open != 1 || f.c.text() != "one\ntwo" {
+			t.Errorf("while it is deleted and its copy is unreadable: %+v, handed on %q", s, f.c.text())
+		}
+		if again {
+			f.restart(func() {})
+		} else {
+			grant()
+		}
+		for range 4 {
+			f.pass(idle)
+		}
+		f.append("a.log", "new\n")
+		f.step()
+		f.wantStreams("one\ntwo", "new\n")
+	}
+}
+
+// The unreadable sibling of a deleted file is no copy of it after all.
+func TestDeletedBesideUnreadable(t *testing.T) {
+	f := newFixture(t, "*.log*")
+	f.append("a.log", "one\ntwo")
+	f.step()
+	grant := f.deny("a.log.1", unix.EACCES)
+	f.append("a.log.1", "something else\n")
+	f.remove("a.log")
+	f.append("a.log", "new\n")
+	for range 3 {
+		f.pass(idle)
+	}
+	f.want("one\nnew\ntwo")
+	grant()
+	for range 4 {
+		f.pass(idle)
+	}
+	f.wantStreams("one\ntwo", "new\n", "something else\n")
+}
+
 // A file can be opened and compared, but its new bytes can't be read: that is
 // one problem, told of once, however often it is tried.
 func TestReadError(t *testing.T) {
