@@ -22,6 +22,7 @@ type file struct {
 	bytes  match // what that scan found there
 	copy   *seen // where its bytes are instead
 	pend   stay
+	cached cached
 	size   int64 // at the last look
 	mtime  int64
 	active time.Time // when it last grew

@@ -95,6 +95,7 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 			return !drained && f.rotated, err
 		}
 	}
+	t.spare(f)
 	data, end, err := t.block(f)
 	if err != nil {
 		return t.unreadable(f, err)
