@@ -63,7 +63,7 @@ func classify(f facts) verdict {
 			return drain
 		case f.copied:
 			return takeCopy
-		case f.home:
+		case f.home && !f.doubt:
 			return takeHome
 		}
 		return drain
@@ -71,7 +71,7 @@ func classify(f facts) verdict {
 	// one that is being written.
 	case f.copied && (f.bytes == differs || f.settled):
 		return takeCopy
-	case f.home:
+	case f.home && !f.doubt:
 		return takeHome
 	case f.settled && !f.doubt:
 		return giveUp

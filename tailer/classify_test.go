@@ -19,6 +19,7 @@ func TestClassify(t *testing.T) {
 		{"replaced by a copy of itself while open", facts{bytes: same, open: true, home: true}, takeHome},
 		{"replaced by a copy, then rotated", facts{bytes: same, open: true, copied: true, home: true}, takeCopy},
 		{"replaced by a copy of itself while down", facts{home: true}, takeHome},
+		{"replaced or truncated and begun anew, what may be its copy is unreadable", facts{home: true, doubt: true}, waitFor},
 		{"truncated, the copy is there", facts{at: atHome, copied: true}, takeCopy},
 		{"truncated, looks intact, copy may be growing", facts{at: atHome, bytes: same, copied: true}, waitFor},
 		{"truncated, looks intact, copy is settled", facts{at: atHome, bytes: same, copied: true, settled: true}, takeCopy},

@@ -65,7 +65,7 @@ func (f *file) mayBe(o *seen) bool {
 }
 
 // mayHide says whether o, which can't be read, may have what was destroyed of f:
-// while f looks intact, only if it was made after f was first seen written to.
+// while f is where it was, only if it was made after f was first seen written to.
 func (f *file) mayHide(o *seen) bool {
 	return f.seen == nil || o.born == 0 || o.born >= f.pos.Began
 }
@@ -253,7 +253,16 @@ func (t *Tailer) lateCopy(ctx context.Context, in *input, fam *family, o *seen) 
 		}
 	}
 	for _, f := range slices.Concat(fam.live, fam.done) {
-		if f.seen != nil || f.pos.Offset == f.pos.Base || !younger(o, &f.pos) {
+		if f.pos.Offset == f.pos.Base || !younger(o, &f.pos) {
+			continue
+		}
+		if f.bytes == unsure && !f.pos.Done && f.mayHide(o) {
+			// It may have been truncated: then this is what it goes on in.
+			if wait, err = t.holds(ctx, fd, &f.pos, true); wait || err != nil {
+				return 0, true, ctx.Err()
+			}
+		}
+		if f.seen != nil {
 			continue
 		}
 		if o.born != 0 && o.born == f.pos.Born {

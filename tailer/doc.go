@@ -71,9 +71,14 @@
 //	unreadable                        bytes unsure                    waitFor   TestUnreadable
 //	never readable before rotations   bytes unsure                    waitFor   TestFirstUnreadable
 //	several rotations, unreadable     unknown sibling, born before    followed  TestMissedUnreadable
-//	                                  what is at home
+//	                                  what is at home began
 //	truncated, copy unreadable        bytes differ, a copy in doubt   waitFor   TestUnreadableCopy
 //	few bytes read, copy unreadable   at home, a copy in doubt        waitFor   TestUnreadableCopyOfFew
+//	missed, in an unreadable copy     unknown sibling, born before    followed  TestMissedCopyUnreadable
+//	                                  what is at home began
+//	truncated, inode unreadable       bytes unsure, a sibling         waitFor   TestTruncatedUnreadable
+//	                                  has them
+//	few bytes read, replaced or not   home has them, a copy in doubt  waitFor   TestHomeOrUnreadableCopy
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory
 //	NULs of a truncation              new generation starts with them skipped   TestSkippedNULs

@@ -60,8 +60,9 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 		if c.home, hidden, err = t.homeHolds(ctx, fam, f); err != nil {
 			return c, err
 		}
+		c.doubt = hidden || c.doubt && !(c.home && f.pos.Offset > headSize)
 		// Were it followed as a new file, it could not be taken for f later.
-		c.doubt, fam.pending = c.doubt || hidden, fam.pending || hidden
+		fam.pending = fam.pending || hidden || c.home && c.doubt
 	}
 	if c.at == nowhere && !c.open && !c.doubt || c.copied {
 		sum, err := t.candidates(ctx, fam, f)
@@ -103,7 +104,7 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 	if v != waitFor {
 		f.pend, f.waits = stay{}, time.Time{}
 	}
-	held := c.doubt && c.at == atHome
+	held := c.doubt && (c.at == atHome || c.home)
 	f.doubt = c.doubt
 	f.waiting = v == waitFor && c.bytes != unsure && (!c.doubt || held)
 	switch v {
@@ -265,14 +266,14 @@ func (fam *family) lastAt(path string) (last *file) {
 }
 
 // missed says whether o is a generation that came after the last one followed
-// and was rotated away before anyone looked, or could not be read then: it is
-// older than what is at home, as a copy of that or of its inode is not.
+// and was rotated away before anyone looked, or could not be read then: it was
+// made before what is at home began, as a copy of that is not.
 func (fam *family) missed(o *seen) bool {
 	last := fam.last()
 	if last == nil || !younger(o, &last.pos) {
 		return false
 	}
-	return last.seen == nil || !last.seen.home || o.born != 0 && o.born < last.seen.born
+	return last.seen == nil || !last.seen.home || o.born != 0 && o.born < max(last.seen.born, last.pos.Began)
 }
 
 // younger says whether o can have been made after the family was first
