@@ -331,6 +331,10 @@ func (s *shipper) failed(c *spool.Chunk, a *attempt, e *sink.Error) time.Duratio
 		s.log.Warn("the destination does not know If-None-Match; going on without", "error", e.Err)
 		return 0
 	}
+	if e.Class == sink.Adapted {
+		s.log.Warn("the destination corrects how it is asked; going on as it says", "error", e.Err, "hint", e.Hint)
+		return 0
+	}
 	if e.Class == sink.Config || a.n >= unhealthyAfter {
 		s.health.fail(causeUpload, e.Code, e, e.Hint)
 	}

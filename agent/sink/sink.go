@@ -44,6 +44,7 @@ const (
 	Throttled                   // slow down
 	Config                      // an operator must act: credentials, permissions, bucket, region
 	NotConditional              // the destination does not know If-None-Match
+	Adapted                     // the sink does what the destination asked for from now on: try again at once
 )
 
 // Error is a failed attempt. Its text is one line, names the object and shows no

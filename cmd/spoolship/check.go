@@ -50,7 +50,7 @@ of this user. With --probe it also puts one empty object into the bucket,
 				bad += n
 			}
 			if probe {
-				if err := probeBucket(cmd.Context(), c, dest); err != nil {
+				if err := probeBucket(cmd.Context(), c, dest, cmd.ErrOrStderr()); err != nil {
 					return err
 				}
 				fmt.Fprintf(w, "bucket %s: upload works\n", c.S3.Bucket)
@@ -130,14 +130,18 @@ func readable(path string) error {
 }
 
 // probeBucket puts an empty object, with the rights the agent needs and no
-// others.
-func probeBucket(ctx context.Context, c *config.Config, dest sink.Sink) error {
+// others. A sink adapts to a few answers and then fails.
+func probeBucket(ctx context.Context, c *config.Config, dest sink.Sink, stderr io.Writer) error {
 	err := dest.Put(ctx, &sink.Object{
 		Key: c.S3.Prefix + "_spoolship_probe_" + c.Agent.Host, ContentType: "application/x-ndjson",
 		SHA256: sha256.Sum256(nil), Body: bytes.NewReader(nil),
 	})
 	var failed *sink.Error
-	if errors.As(err, &failed) {
+	switch {
+	case errors.As(err, &failed) && failed.Class == sink.Adapted:
+		fmt.Fprintf(stderr, "spoolship: warning: %v; %s\n", err, failed.Hint)
+		return probeBucket(ctx, c, dest, stderr)
+	case failed != nil:
 		return &exitError{err: fmt.Errorf("upload to bucket %s: %w", c.S3.Bucket, err), code: exitFailure, hint: failed.Hint}
 	}
 	return err

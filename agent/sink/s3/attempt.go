@@ -15,6 +15,8 @@ import (
 type attempt struct {
 	object    *sink.Object
 	body      *body
+	place     place       // where it goes
+	turn      int         // of the bearings that said so
 	begun     atomic.Bool // the request's head was written, so its end may have been
 	answer    *answer     // nil if none came
 	err       error       // of the SDK or the network

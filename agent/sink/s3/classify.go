@@ -96,8 +96,11 @@ func (p place) byCode(r *answer) *sink.Error {
 		code = statusCode(r.status)
 	}
 	ru := ruleFor(code, r.status)
-	if region := r.bucketRegion(); ru.hint == hintRegion && region != "" && region != p.region {
+	if region := r.bucketRegion(); ru.hint == hintRegion && region != "" {
 		ru.hint = fmt.Sprintf("bucket %q is in region %q: set s3.region = %q (it is %q)", p.bucket, region, region, p.region)
+		if region == p.region {
+			ru.hint = fmt.Sprintf("bucket %q is in region %q, which {endpoint} does not serve: set s3.region = %q and correct s3.endpoint", p.bucket, region, region)
+		}
 	}
 	return fromRule(r, code, ru)
 }

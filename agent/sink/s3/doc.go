@@ -26,6 +26,13 @@
 // other answer of the 2xx family comes from something that is not S3, and is an
 // error that leaves the object in doubt.
 //
+// # Corrections
+//
+// Where S3 names the bucket's region, later requests are signed for it and, at
+// AWS, go to its endpoint. Where this machine's clock is too wrong for a
+// signature, later requests carry the server's time. Both are told once, as
+// sink.Adapted; a correction that does not help is an operator's matter.
+//
 // # Connections
 //
 // HTTP/1.1 with keep-alive, one upload per connection, so that parallel uploads

@@ -12,7 +12,18 @@ func newPlace(bucket, region string, endpoint *string) place {
 	if endpoint != nil {
 		return place{bucket, region, *endpoint}
 	}
-	return place{bucket, region, "https://s3." + region + ".amazonaws.com"}
+	return place{bucket, region, awsEndpoint(region)}
+}
+
+func awsEndpoint(region string) string { return "https://s3." + region + ".amazonaws.com" }
+
+// in is p in another region; an endpoint that was set stays.
+func (p place) in(region string) place {
+	if p.endpoint == awsEndpoint(p.region) {
+		p.endpoint = awsEndpoint(region)
+	}
+	p.region = region
+	return p
 }
 
 // hint fills the names of p into a template.

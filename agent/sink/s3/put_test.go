@@ -44,7 +44,7 @@ func TestFaults(t *testing.T) {
 		"denied":              {fault: sinktest.Answer(403, "AccessDenied"), class: sink.Config, codes: "AccessDenied", hint: "s3:PutObject on arn:aws:s3:::bucket/*"},
 		"denied, no document": {fault: sinktest.Answer(403, ""), class: sink.Config, codes: "AccessDenied", hint: "s3:PutObject"},
 		"no bucket":           {fault: sinktest.Answer(404, "NoSuchBucket"), class: sink.Config, codes: "NoSuchBucket", hint: `create bucket "bucket"`},
-		"wrong region":        {fault: sinktest.WrongRegion("us-west-2"), class: sink.Config, codes: "PermanentRedirect", hint: `set s3.region = "us-west-2"`},
+		"wrong region":        {fault: sinktest.WrongRegion("us-west-2"), class: sink.Adapted, codes: "PermanentRedirect", hint: `set s3.region = "us-west-2"`},
 		"login page":          {fault: sinktest.HTML(), codes: codeNotS3, doubt: true, hint: "proxy or a login page"},
 		"no etag":             {fault: sinktest.NoETag(), codes: codeNotS3, doubt: true, hint: "s3.endpoint", stored: true},
 		"wrong checksum":      {fault: sinktest.WrongChecksum(), codes: codeNotS3, doubt: true, stored: true},

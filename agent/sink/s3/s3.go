@@ -19,7 +19,7 @@ import (
 // Sink puts objects into one bucket. It is a sink.Sink.
 type Sink struct {
 	options Options
-	place   place
+	here    bearings
 	keys    *keyring
 	http    aws.HTTPClient
 	client  *awss3.Client
@@ -47,7 +47,7 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 		s.http = newHTTPClient(cfg.HTTPClient, o.MaxConns)
 	}
 	s.client = awss3.NewFromConfig(cfg, s.configure)
-	s.place = newPlace(o.Bucket, cfg.Region, s.client.Options().BaseEndpoint)
+	s.here.place, s.here.tried = newPlace(o.Bucket, cfg.Region, s.client.Options().BaseEndpoint), map[string]bool{}
 	return s, nil
 }
 
@@ -108,13 +108,14 @@ func (s *Sink) configure(c *awss3.Options) {
 // (errors.Is).
 func (s *Sink) Put(ctx context.Context, o *sink.Object) error {
 	a := &attempt{object: o, body: &body{reader: o.Body, size: o.Size}}
+	s.here.take(a)
 	if _, err := o.Body.Seek(0, io.SeekStart); err != nil {
 		a.body.err = err
 		return s.judge(ctx, a)
 	}
 	timed, cancel := context.WithTimeout(ctx, s.options.attemptTimeout(o.Size))
 	defer cancel()
-	_, a.err = s.client.PutObject(a.context(timed), request(s.options.Bucket, a), perCall(o)...)
+	_, a.err = s.client.PutObject(a.context(timed), request(s.options.Bucket, a), a.perCall)
 	return s.judge(ctx, a)
 }
 
@@ -141,12 +142,13 @@ func request(bucket string, a *attempt) *awss3.PutObjectInput {
 // checksum is the object's SHA-256 as S3 writes it.
 func checksum(o *sink.Object) string { return base64.StdEncoding.EncodeToString(o.SHA256[:]) }
 
-// perCall asks for a 100-continue before the body of a conditional request.
-func perCall(o *sink.Object) []func(*awss3.Options) {
-	if !o.IfAbsent {
-		return nil
+// perCall goes where the attempt goes, and asks for a 100-continue before the
+// body of a conditional request.
+func (a *attempt) perCall(c *awss3.Options) {
+	c.Region = a.place.region
+	if a.object.IfAbsent {
+		c.ContinueHeaderThresholdBytes = 1
 	}
-	return []func(*awss3.Options){func(c *awss3.Options) { c.ContinueHeaderThresholdBytes = 1 }}
 }
 
 // judge turns a finished attempt into the answer to Put. Errors name the key and
@@ -154,9 +156,12 @@ func perCall(o *sink.Object) []func(*awss3.Options) {
 // errors of this machine can also be found with errors.Is.
 func (s *Sink) judge(ctx context.Context, a *attempt) error {
 	a.cancelled = ctx.Err()
-	err := s.place.classify(a, time.Now())
+	err := a.place.classify(a, time.Now())
 	var e *sink.Error
-	if errors.As(err, &e) {
+	if !errors.As(err, &e) {
+		s.here.confirm()
+	} else {
+		s.here.correct(a, e)
 		if turnsDown[e.Code] && s.keys.forget() && expired[e.Code] {
 			e.Class = sink.Temporary // the next attempt asks for new ones
 		}

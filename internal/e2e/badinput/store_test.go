@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,6 +85,71 @@ func TestStore(t *testing.T) {
 			}
 			w.ships()
 		})
+	}
+}
+
+// take lets the store have a request, but the probe, which is no chunk.
+func (w *world) take(rw http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, "_spoolship_probe_") {
+		rw.Header().Set("ETag", `"d41d8cd98f00b204e9800998ecf8427e"`)
+		return
+	}
+	w.Front.ServeHTTP(rw, r)
+}
+
+// A wrong region in the configuration costs a warning, and nothing else.
+func TestWrongRegionIsFollowed(t *testing.T) {
+	w := newWorld(t, bucket.JSON)
+	w.configure()
+	w.log("a.log", events(100))
+	elsewhere := refusal(301, "PermanentRedirect", "", "X-Amz-Bucket-Region", "eu-north-1")
+	w.judges(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Authorization"), "/eu-north-1/s3/") {
+			w.take(rw, r)
+			return
+		}
+		io.Copy(io.Discard, r.Body)
+		elsewhere(rw, r)
+	})
+	words := []string{"eu-north-1", "set s3.region"}
+	p := w.command("check", "--probe").exits(0)
+	p.complaint(append(words, "warning: ")...)
+	p = w.follow()
+	w.shipped(100)
+	p.complaint(append(words, "level=WARN", "going on")...)
+	p.stop()
+	w.arrived()
+}
+
+// A user or role that may put objects and nothing else is all that the agent
+// needs: to start, to ship, to stop, to start again and to drain.
+func TestPutObjectIsAllThatIsNeeded(t *testing.T) {
+	w := newWorld(t, bucket.JSON)
+	w.configure()
+	denied := refusal(403, "AccessDenied", "")
+	var others atomic.Int64
+	w.judges(func(rw http.ResponseWriter, r *http.Request) {
+		if q := r.URL.Query(); r.Method == http.MethodPut && len(q) <= 1 && (len(q) == 0 || q.Get("x-id") == "PutObject") &&
+			strings.Count(r.URL.Path, "/") > 1 && r.Header.Get("X-Amz-Copy-Source") == "" {
+			w.take(rw, r)
+			return
+		}
+		others.Add(1)
+		denied(rw, r)
+	})
+	w.command("check", "--probe").exits(0)
+	for range 2 { // the second start finds a state
+		p := w.follow()
+		w.log("a.log", events(100))
+		w.shipped(100)
+		w.command("status").exits(0)
+		w.command("spool", "ls").exits(0)
+		p.stop()
+	}
+	w.log("a.log", events(100))
+	w.ships()
+	if n := others.Load(); n != 0 {
+		t.Errorf("%d requests were something else than PutObject", n)
 	}
 }
 

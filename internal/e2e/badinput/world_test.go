@@ -59,11 +59,22 @@ func newWorld(t *testing.T, format bucket.Format) *world {
 }
 
 // answers has f answer all requests in the store's place until it is nil.
-func (w *world) answers(f http.HandlerFunc) { w.answer.Store(f) }
+func (w *world) answers(f http.HandlerFunc) {
+	if f == nil {
+		w.judges(nil)
+		return
+	}
+	w.judges(func(rw http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		f(rw, r)
+	})
+}
+
+// judges has f decide which requests the store sees, until it is nil.
+func (w *world) judges(f http.HandlerFunc) { w.answer.Store(f) }
 
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	if f := w.answer.Load().(http.HandlerFunc); f != nil {
-		io.Copy(io.Discard, r.Body)
 		f(rw, r)
 		return
 	}
