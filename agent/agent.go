@@ -51,6 +51,7 @@ type Agent struct {
 	o       Options
 	setup   atomic.Pointer[setup]
 	uploads uploadLog
+	losses  *lossLog
 	health  *health
 	started time.Time
 	ready   sync.Once
@@ -77,7 +78,8 @@ func New(o Options) (*Agent, error) {
 		o.Hook = func(string) error { return nil }
 	}
 	a := &Agent{
-		o: o, health: newHealth(o.Logger), started: time.Now(), opening: pulse{loop: "spool"}, over: make(chan struct{}),
+		o: o, health: newHealth(o.Logger), losses: newLossLog(o.Logger), started: time.Now(),
+		opening: pulse{loop: "spool"}, over: make(chan struct{}),
 		counters: make(map[string]*inputCounters), past: make(map[string]tailer.InputStats),
 	}
 	su, err := a.newSetup(o.Config, o.Sink)

@@ -15,6 +15,7 @@ const (
 	causeChunk  = "chunk"
 	causeDamage = "damage"
 	causeConfig = "configuration"
+	causeDrop   = "dropped"
 )
 
 const hintFull = "lines wait in their files; see why uploads fail, or raise [spool] max_size or free disk space"

@@ -22,7 +22,13 @@ import (
 	"github.com/spoolship/spoolship/agent/sink"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		runChild(dir, os.Getenv(childStep))
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // memSink keeps objects in memory. Its script decides, per attempt, what goes
 // wrong, before or after the object is stored.
@@ -117,6 +123,10 @@ func newSite(t testing.TB) *site {
 	if err := os.Mkdir(filepath.Join(dir, "log"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return &site{dir: dir, cfg: siteConfig(dir)}
+}
+
+func siteConfig(dir string) *config.Config {
 	c := config.Default()
 	c.Agent.StateDir = filepath.Join(dir, "state")
 	c.Agent.Host = "h"
@@ -131,7 +141,7 @@ func newSite(t testing.TB) *site {
 		Name: "app", Include: []string{filepath.Join(dir, "log", "*.log")}, Format: "json", Validate: "full",
 		StartAt: "beginning", MaxLineSize: 1 << 20, Chunk: c.Chunk, Key: c.S3.Key,
 	}}
-	return &site{dir: dir, cfg: c}
+	return c
 }
 
 // write appends numbered JSON lines to a log file and returns them.

@@ -48,8 +48,9 @@ type intake struct {
 	interval time.Duration
 	hook     func(string) error
 	health   *health
-	throttle *throttle // of reading; nil: none
-	once     bool      // a full spool that nothing can empty is an error
+	throttle *throttle                                  // of reading; nil: none
+	once     bool                                       // a full spool that nothing can empty is an error
+	drop     func(full error, size int64) (bool, error) // gives up what is oldest; nil: a full spool is waited for
 
 	inFlight atomic.Int64 // bytes of lines taken and not yet durable
 	reading  *pulse       // of the tailer, which waits in calls of Span
@@ -270,8 +271,11 @@ func (in *intake) commit(reading context.Context, b *batch) error {
 		if !errors.Is(err, spool.ErrFull) {
 			return fmt.Errorf("append to the spool: %w", err)
 		}
-		if err := in.makeRoom(err); err != nil {
+		switch again, err := in.makeRoom(err, b); {
+		case err != nil:
 			return err
+		case again && reading.Err() == nil:
+			continue
 		}
 		in.health.fail(causeFull, "", err, hintFull)
 		in.pulse.rest()
@@ -284,20 +288,25 @@ func (in *intake) commit(reading context.Context, b *batch) error {
 	}
 }
 
-// makeRoom lets what fills the spool be shipped: chunks that are still open
-// would wait for their age. full is returned if there is nothing to ship and
-// nobody to wait for.
-func (in *intake) makeRoom(full error) error {
+// makeRoom lets what fills the spool be shipped, or dropped: chunks that are
+// still open would wait for their age. It says whether b should be tried again
+// at once. full is returned if there is nothing to ship and nobody to wait for.
+func (in *intake) makeRoom(full error, b *batch) (again bool, err error) {
+	if in.drop != nil {
+		if again, err := in.drop(full, int64(len(b.stored))); again || err != nil {
+			return again, err
+		}
+	}
 	st := in.spool.Stats()
 	switch {
-	case st.SealedChunks > 0:
-		return nil
-	case st.OpenChunks > 0:
-		if _, err := in.spool.Seal(func(spool.Chunk) bool { return true }); err != nil && !errors.Is(err, spool.ErrFull) {
-			return fmt.Errorf("seal chunks: %w", err)
+	case st.OpenChunks > 0 && (st.SealedChunks == 0 || in.drop != nil):
+		n, err := in.spool.Seal(func(spool.Chunk) bool { return true })
+		if err != nil && !errors.Is(err, spool.ErrFull) {
+			return false, fmt.Errorf("seal chunks: %w", err)
 		}
-	case in.once:
-		return fmt.Errorf("append to the spool: %w", full)
+		return n > 0 && in.drop != nil, nil
+	case st.SealedChunks == 0 && in.once:
+		return false, fmt.Errorf("append to the spool: %w", full)
 	}
-	return nil
+	return false, nil
 }

@@ -50,6 +50,7 @@ func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened
 	var held tailer.OpenFiles
 	defer func() {
 		held.Close()
+		a.losses.report(true)
 		a.replace(nil)
 		a.opening.beat()
 		err = errors.Join(err, sp.Close())
@@ -111,7 +112,7 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 	}
 	s.roller = &roller{spool: sp, pulse: pulse{loop: "roller"}, maxAge: func(input string) time.Duration { return time.Duration(lookup(input).MaxAge) }}
 	s.shipper = &shipper{
-		spool: sp, sink: su.sink, log: a.o.Logger, health: a.health, hook: a.o.Hook, done: &a.uploads,
+		spool: sp, sink: su.sink, log: a.o.Logger, health: a.health, hook: a.o.Hook, done: &a.uploads, losses: a.losses,
 		conditional: c.S3.Conditional,
 		level: func(c *spool.Chunk) int {
 			if ch := lookup(c.Input); ch.Compression == c.Codec {
@@ -123,6 +124,9 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 	}
 	for range c.S3.MaxUploads {
 		s.shipper.pulses = append(s.shipper.pulses, &pulse{loop: "shipper"})
+	}
+	if c.Spool.WhenFull == "drop_oldest" {
+		s.intake.drop = s.shipper.dropOldest
 	}
 	s.pulses = append([]*pulse{reading, &s.intake.pulse, &s.roller.pulse}, s.shipper.pulses...)
 	if before == nil {
@@ -214,7 +218,7 @@ func (s *session) complete(ctx context.Context) error {
 		return ErrIncomplete
 	}
 	if n := s.shipper.done.snapshot().Tombstones; n > 0 {
-		return fmt.Errorf("%w: %d damaged chunks were set aside in quarantine", ErrUnread, n)
+		return fmt.Errorf("%w: %d chunks were dropped or set aside as damaged, their tombstones are in the bucket", ErrUnread, n)
 	}
 	for _, in := range s.tailer.Stats() {
 		if in.LostBytes > 0 {

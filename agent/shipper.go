@@ -40,10 +40,11 @@ type shipper struct {
 	level       func(c *spool.Chunk) int
 	plans       []plan // to rebuild damaged blocks by
 	done        *uploadLog
+	losses      *lossLog
 	pulses      []*pulse // one for each upload at once
 
 	mu      sync.Mutex
-	claimed map[uint64]bool
+	claimed map[uint64]bool    // false: between two attempts
 	earlier map[uint64]attempt // what was tried before of chunks that are not acked
 	plain   bool               // the destination does not know If-None-Match
 }
@@ -157,7 +158,7 @@ func (s *shipper) claim() (spool.Chunk, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, ok := s.spool.NextSealed(0); ok; c, ok = s.spool.NextSealed(c.Seq) {
-		if !s.claimed[c.Seq] {
+		if _, ok := s.claimed[c.Seq]; !ok {
 			s.claimed[c.Seq] = true
 			return c, true
 		}
@@ -241,10 +242,40 @@ func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk, p *pulse) erro
 			s.health.fail(causeChunk, c.Name, fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, err), "check the disk of the state directory; the chunk is held and tried again")
 		}
 		p.rest()
-		if !pause(ctx, stop, wait) {
+		if !s.wait(ctx, stop, c, &a, wait) {
 			return nil
 		}
 	}
+}
+
+// wait lets d pass between two attempts of c, which may be dropped meanwhile:
+// c is its tombstone then. False says that it is time to stop.
+func (s *shipper) wait(ctx, stop context.Context, c *spool.Chunk, a *attempt, d time.Duration) bool {
+	s.mark(c.Seq, false)
+	if !pause(ctx, stop, d) {
+		return false
+	}
+	s.mark(c.Seq, true)
+	if was := c.State; s.refresh(c) && c.State != was {
+		*a = attempt{}
+	}
+	return true
+}
+
+// mark says whether an attempt of a claimed chunk is running.
+func (s *shipper) mark(seq uint64, running bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claimed[seq] = running
+}
+
+// refresh makes c what the spool knows of it now.
+func (s *shipper) refresh(c *spool.Chunk) bool {
+	now, ok := s.spool.NextSealed(c.Seq - 1)
+	if ok = ok && now.Seq == c.Seq; ok {
+		*c = now
+	}
+	return ok
 }
 
 // ends says whether an error of the spool is one that only a new session, or
@@ -375,6 +406,9 @@ func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int6
 	s.health.ok(causeUpload)
 	s.health.ok(causeChunk)
 	s.health.ok(causeSpool)
+	if s.losses.over() {
+		s.health.ok(causeDrop)
+	}
 	s.done.update(func(st *UploadStats) {
 		st.LastKey, st.LastTime = c.Name, time.Now()
 		st.Objects++
@@ -411,9 +445,7 @@ func (s *shipper) bury(c *spool.Chunk, d *spool.DamageError, why error) error {
 	if err := s.spool.Bury(c.Seq, "damaged: "+d.Err.Error()); err != nil {
 		return fmt.Errorf("set chunk %d of %s aside: %w", c.Number, c.Input, err)
 	}
-	if now, ok := s.spool.NextSealed(c.Seq - 1); ok && now.Seq == c.Seq {
-		*c = now
-	}
+	s.refresh(c)
 	return nil
 }
 
@@ -428,8 +460,10 @@ func metadata(c *spool.Chunk, crc uint32) map[string]string {
 		"spoolship-crc32":   fmt.Sprintf("%08x", crc),
 	}
 	if c.State == spool.StateTombstone {
-		m["spoolship-tombstone"] = c.Reason
-		return m
+		m["spoolship-tombstone"] = string(c.Cause)
+		m["spoolship-reason"] = c.Reason
+		m["spoolship-lost-records"] = strconv.FormatInt(c.LostRecords, 10)
+		m["spoolship-lost-bytes"] = strconv.FormatInt(c.LostSize, 10)
 	}
 	m["spoolship-first"] = time.Unix(0, c.First).UTC().Format(time.RFC3339Nano)
 	m["spoolship-last"] = time.Unix(0, c.Last).UTC().Format(time.RFC3339Nano)

@@ -33,6 +33,13 @@ type Status struct {
 	MaxSize      int64     `json:"max_size"`
 	Quarantined  int64     `json:"quarantined"` // chunks set aside since the spool was made
 
+	// What [spool] when_full = "drop_oldest" took: in all since the spool was
+	// made, and by file since the start.
+	DroppedChunks  int64      `json:"dropped_chunks"`
+	DroppedRecords int64      `json:"dropped_records"`
+	DroppedBytes   int64      `json:"dropped_bytes"` // of records, uncompressed
+	Losses         []FileLoss `json:"losses,omitempty"`
+
 	Inputs  []InputStatus `json:"inputs"`
 	Uploads UploadStats   `json:"uploads"`
 }
@@ -64,7 +71,7 @@ func (a *Agent) Status() Status {
 		Problems: a.health.problems(), MaxSize: int64(c.Spool.MaxSize),
 	}
 	st.Healthy = len(st.Problems) == 0
-	st.Uploads = a.uploads.snapshot()
+	st.Uploads, st.Losses = a.uploads.snapshot(), a.losses.list()
 	if keys := a.pending.Load(); keys != nil {
 		st.NeedsRestart = *keys
 	}
@@ -101,6 +108,7 @@ func (st *Status) addSpool(sp *spool.Spool) {
 	n := sp.Stats()
 	st.Queue, st.BacklogBytes, st.OpenChunks, st.SealedChunks = n.Queue, n.Unacked, n.OpenChunks, n.SealedChunks
 	st.Segments, st.DiskBytes, st.Quarantined = n.Segments, n.DiskBytes, n.Quarantined
+	st.DroppedChunks, st.DroppedRecords, st.DroppedBytes = n.Dropped.Chunks, n.Dropped.Records, n.Dropped.Bytes
 	if chunks := sp.Chunks(); len(chunks) > 0 {
 		st.OldestChunk = chunks[0].Opened
 	}

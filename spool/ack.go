@@ -44,9 +44,7 @@ func (s *Spool) Ack(seq ...uint64) error {
 	if err != nil {
 		return err
 	}
-	// Acks make room, for the ballast too.
-	s.ensureBallast()
-	return s.handOverAcked()
+	return s.freed()
 }
 
 // Bury sets a chunk's blocks aside in quarantine/, as far as they can be read,
@@ -82,7 +80,7 @@ func (s *Spool) Bury(seq uint64, reason string) error {
 		if m.state == StateOpen {
 			t.open[m.key()] = 0
 		}
-		m.bury(cleanReason(reason), t.now)
+		m.bury(Damaged, reason, t.now)
 		t.state.quarantined++
 		return t.dropBlocks(seq)
 	})

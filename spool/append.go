@@ -33,7 +33,9 @@ func (s *Spool) Append(b *Batch) error {
 	}
 	err := s.update("append", false, func(t *txn) error { return t.append(b) })
 	if err == nil {
-		s.free -= size
+		reused := min(s.spare, size)
+		s.spare -= reused
+		s.free -= size - reused
 	}
 	return err
 }

@@ -23,7 +23,7 @@ const (
 var steps = []string{
 	"append.commit", "append.committed", "seal.commit", "seal.committed", "ack.commit", "ack.committed",
 	"handover.created", "handover.renamed", "handover.done", "unlink.before", "unlink.after",
-	"bury.quarantined", "bury.commit", "bury.committed", "restore.commit", "restore.committed",
+	"bury.quarantined", "bury.commit", "bury.committed", "drop.commit", "drop.committed", "restore.commit", "restore.committed",
 }
 
 // The workload appends numbered blocks of two inputs, with a position that
@@ -88,7 +88,7 @@ func position(s *Spool) (int, error) {
 }
 
 // shipAll puts sealed chunks into the bucket directory and acks them. Every
-// fifth chunk of input b is buried first.
+// fifth chunk of input b is buried first, and every fifth of input a dropped.
 func shipAll(s *Spool, dir string) error {
 	for _, c := range s.Chunks() {
 		if c.State == StateSealed && c.Input == "b" && c.Number%5 == 2 {
@@ -96,6 +96,9 @@ func shipAll(s *Spool, dir string) error {
 				return err
 			}
 		}
+	}
+	if err := dropSome(s, dir); err != nil {
+		return err
 	}
 	for _, c := range s.Chunks() {
 		if c.State == StateOpen {
@@ -119,6 +122,29 @@ func shipAll(s *Spool, dir string) error {
 	}
 	return nil
 }
+
+// dropSome drops two chunks of input a at once, if it has them. What they hold
+// is noted before, so that it can be accounted for.
+func dropSome(s *Spool, dir string) error {
+	var seqs []uint64
+	for _, c := range s.Chunks() {
+		if c.State != StateSealed || c.Input != "a" || c.Number%5 != 3 && c.Number%5 != 1 {
+			continue
+		}
+		data, err := readChunk(s, c.Seq)
+		if err != nil {
+			return err
+		}
+		if err := put(droppedOf(dir), fmt.Sprintf("%s-%s-%020d", c.Queue, c.Input, c.Number), data); err != nil {
+			return err
+		}
+		seqs = append(seqs, c.Seq)
+	}
+	_, err := s.Drop("test", seqs...)
+	return err
+}
+
+func droppedOf(dir string) string { return filepath.Join(filepath.Dir(dir), "dropped") }
 
 // damageAndRestore spoils the data of a chunk's blocks where they lie, and
 // has them restored.
@@ -276,6 +302,7 @@ func checkWork(t *testing.T, dir string) int {
 		objects[name] = data
 	})
 	collectQuarantine(t, s, dir, objects)
+	collectDropped(t, s, dir, objects)
 	at, err := position(s)
 	if err != nil {
 		t.Fatal(err)
@@ -324,6 +351,35 @@ func collectQuarantine(t *testing.T, s *Spool, dir string, objects map[string][]
 		}
 		objects["quarantine "+chunk] = all
 	})
+}
+
+// collectDropped adds what was dropped, checks that its tombstones say so, and
+// that the spool has counted it. A note of a chunk that is still there is from
+// a drop that did not get to its end.
+func collectDropped(t *testing.T, s *Spool, dir string, objects map[string][]byte) {
+	t.Helper()
+	alive := map[string]bool{}
+	for _, c := range s.Chunks() {
+		alive[fmt.Sprintf("%s-%s-%020d", c.Queue, c.Input, c.Number)] = c.State == StateSealed
+	}
+	var want int64
+	collect(t, droppedOf(dir), func(name string, data []byte) {
+		if alive[name] {
+			return
+		}
+		want++
+		_, number, _ := strings.Cut(name, "-a-")
+		queue, _, _ := strings.Cut(name, "-")
+		if !slices.ContainsFunc(sortedNames(objects), func(o string) bool {
+			return strings.HasPrefix(o, "app_"+queue+"-"+number+"-0.dropped-")
+		}) {
+			t.Errorf("%s was dropped and has no tombstone", name)
+		}
+		objects["dropped "+name] = data
+	})
+	if got := s.Stats().Dropped.Chunks; got != want {
+		t.Errorf("%d dropped chunks are counted, want %d", got, want)
+	}
 }
 
 // checkBlocks looks for each block in the objects.

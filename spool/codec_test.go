@@ -19,7 +19,7 @@ func sampleManifest(state ChunkState) *manifest {
 	case StateSealed:
 		m.freeze(StateSealed, 12)
 	case StateTombstone:
-		m.bury("why", 12)
+		m.bury(Damaged, "why", 12)
 	}
 	return m
 }
@@ -120,7 +120,7 @@ func FuzzState(f *testing.F) {
 }
 
 func FuzzCounter(f *testing.F) {
-	f.Add(appendCounter(nil, counter{"q", 9}))
+	f.Add(appendCounter(nil, counter{"q", 9, Loss{1, 2, 3}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodeCounter(b)
 		if err != nil {

@@ -99,7 +99,10 @@ func diskFull(err error) bool {
 // need to get through.
 func (s *Spool) room(size int64) error {
 	if u := s.idx.unacked; s.opts.MaxSize > 0 && u > 0 && size > 0 && u+size > s.opts.MaxSize {
-		return fmt.Errorf("%w: %d bytes are not shipped yet, the limit is %d", ErrFull, u, s.opts.MaxSize)
+		return &FullError{
+			Missing: min(u, u+size-s.opts.MaxSize),
+			what:    fmt.Sprintf("%d bytes are not shipped yet, the limit is %d", u, s.opts.MaxSize),
+		}
 	}
 	if now := time.Now(); now.Sub(s.freeAt) >= freeInterval {
 		var st unix.Statfs_t
@@ -112,9 +115,11 @@ func (s *Spool) room(size int64) error {
 	if size == 0 {
 		least = 0
 	}
-	if left := s.free - size - size/8 - slack; left < least {
-		return fmt.Errorf("%w: the file system of %s has %d bytes left, %d are to stay free",
-			ErrFull, s.opts.Dir, s.free, least+slack)
+	if left := s.free + s.spare - size - size/8 - slack; left < least {
+		return &FullError{
+			Missing: least - left,
+			what:    fmt.Sprintf("the file system of %s has %d bytes left, %d are to stay free", s.opts.Dir, s.free, least+slack),
+		}
 	}
 	return nil
 }

@@ -3,7 +3,8 @@
 // read up to, all written in one transaction per batch.
 //
 // It knows bytes and names; it does not know S3, compression or files that are
-// followed. It never retries, starts no goroutines, and drops nothing.
+// followed. It never retries, starts no goroutines, and drops nothing
+// that it is not told to (Drop).
 //
 // # The state directory
 //
@@ -30,7 +31,8 @@
 //	meta       queue           queue id, 16 hex digits
 //	meta       state           queue, segment, batch, next chunk, next file, quarantined,
 //	                           device, inode, tally count, tally sum, boot id
-//	inputs     name            queue, number of the next chunk (from 1)
+//	inputs     name            queue, number of the next chunk (from 1); dropped chunks,
+//	                           records and bytes
 //	positions  file id         opaque
 //	chunks     chunk seq       manifest
 //	segments   segment number  nothing; closed segments that chunks need
@@ -44,9 +46,9 @@
 // state of the time they were closed; only their blocks count.
 //
 //	manifest   state (0 open, 1 sealed, 2 tombstone), labels, input, name
-//	           template, name, id, codec, reason, blocks, records, stored size,
-//	           raw size, first, last, opened, sealed, digest chain (32 bytes),
-//	           extents
+//	           template, name, id, codec, cause, reason, blocks, records, stored size,
+//	           raw size, lost records, lost size, first, last, opened, sealed,
+//	           digest chain (32 bytes), extents
 //	label      queue, number, index of the first block under it
 //	extent     segment number, blocks, bytes
 //
@@ -94,6 +96,8 @@
 //	committed                                                     writes the file again
 //	segment kept, burial not     a second name of it in           reads the chunk as before; knows the file by
 //	committed, or not unlinked   quarantine/                      its inode and keeps it once
+//	in a drop's commit           the chunks, or their tombstones   drops them again if it is still full, or
+//	                             and counts                        ships the tombstones
 //	in a restore's commit        the damaged block, or both       finds it damaged and restores it again, or
 //	                                                              reads the restored one
 //

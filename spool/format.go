@@ -136,16 +136,21 @@ func decodeState(b []byte) (s state, err error) {
 }
 
 // counter is what the inputs bucket holds per input: the number its next
-// chunk gets in the queue.
+// chunk gets in the queue, and what was dropped since the spool was made.
 type counter struct {
-	queue string
-	next  uint64
+	queue   string
+	next    uint64
+	dropped Loss
 }
 
 func appendCounter(b []byte, c counter) []byte {
 	b = append(b, counterVersion)
 	b = appendString(b, c.queue)
-	return binary.AppendUvarint(b, c.next)
+	b = binary.AppendUvarint(b, c.next)
+	for _, n := range []int64{c.dropped.Chunks, c.dropped.Records, c.dropped.Bytes} {
+		b = binary.AppendVarint(b, n)
+	}
+	return b
 }
 
 func decodeCounter(b []byte) (c counter, err error) {
@@ -154,6 +159,7 @@ func decodeCounter(b []byte) (c counter, err error) {
 		return c, fmt.Errorf("input counter of version %d, want %d", v, counterVersion)
 	}
 	c.queue, c.next = d.string(), d.uvarint()
+	c.dropped = Loss{d.varint(), d.varint(), d.varint()}
 	return c, d.end()
 }
 

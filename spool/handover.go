@@ -281,7 +281,7 @@ func (s *Spool) adopt(seg *segment, x *index) (err error) {
 	old := s.head
 	// Readers find either the old index and the old head, which stays open for
 	// them, or the new ones.
-	s.head = seg
+	s.head, s.spare = seg, 0
 	s.segs.setHead(seg)
 	s.pub.Lock()
 	s.idx = x

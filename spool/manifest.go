@@ -23,7 +23,10 @@ type manifest struct {
 	name     string // final name; "" while open
 	id       string // "" while open
 	codec    string
-	reason   string
+	cause    Cause  // of a tombstone
+	reason   string // of a tombstone
+	lost     int64  // records that a tombstone stands for
+	lostSize int64  // bytes of these records
 	records  int64
 	blocks   uint64
 	stored   int64
@@ -113,9 +116,19 @@ func (m *manifest) freeze(state ChunkState, now int64) {
 	m.name = strings.NewReplacer(
 		"{queue}", m.own().queue,
 		"{chunk}", fmt.Sprintf("%020d", m.own().number),
-		"{records}", strconv.FormatInt(m.records, 10),
+		"{records}", m.recordsName(),
 		"{id}", m.id,
 	).Replace(m.template)
+}
+
+// recordsName is the {records} of the chunk's name: of a tombstone it says why
+// there are none, so that an audit need not open it.
+func (m *manifest) recordsName() string {
+	n := strconv.FormatInt(m.records, 10)
+	if m.state == StateTombstone {
+		n += "." + string(m.cause)
+	}
+	return n
 }
 
 // digest is the chunk's {id}: the chain covers the blocks, the rest is what
@@ -123,11 +136,11 @@ func (m *manifest) freeze(state ChunkState, now int64) {
 func (m *manifest) digest() string {
 	b := append([]byte("spoolship id\n"), m.chain[:]...)
 	b = append(b, byte(m.state))
-	for _, s := range []string{m.own().queue, m.input, m.template, m.codec, m.reason} {
+	for _, s := range []string{m.own().queue, m.input, m.template, m.codec, string(m.cause), m.reason} {
 		b = appendString(b, s)
 	}
 	b = binary.AppendUvarint(b, m.own().number)
-	for _, n := range []int64{m.records, int64(m.blocks), m.stored, m.raw, m.first, m.last, m.sealed} {
+	for _, n := range []int64{m.records, int64(m.blocks), m.stored, m.raw, m.lost, m.lostSize, m.first, m.last, m.sealed} {
 		b = binary.AppendVarint(b, n)
 	}
 	sum := sha256.Sum256(b)
@@ -135,8 +148,9 @@ func (m *manifest) digest() string {
 }
 
 // bury makes a tombstone of the chunk: it keeps its number and loses its data.
-func (m *manifest) bury(reason string, now int64) {
-	m.reason = reason
+func (m *manifest) bury(cause Cause, reason string, now int64) {
+	m.cause, m.reason = cause, cleanReason(reason)
+	m.lost, m.lostSize = m.records, m.raw
 	m.records, m.blocks, m.stored, m.raw = 0, 0, 0, 0
 	m.extents = nil
 	m.freeze(StateTombstone, now)
@@ -146,7 +160,8 @@ func (m *manifest) bury(reason string, now int64) {
 func (m *manifest) chunk() Chunk {
 	c := Chunk{
 		Seq: m.seq, Queue: m.own().queue, Input: m.input, Number: m.own().number,
-		Name: m.name, ID: m.id, Codec: m.codec, State: m.state, Reason: m.reason,
+		Name: m.name, ID: m.id, Codec: m.codec, State: m.state,
+		Cause: m.cause, Reason: m.reason, LostRecords: m.lost, LostSize: m.lostSize,
 		Records: m.records, Blocks: int(m.blocks), StoredSize: m.stored, RawSize: m.raw,
 		First: m.first, Last: m.last, Opened: time.Unix(0, m.opened),
 	}
@@ -166,11 +181,11 @@ func appendManifest(b []byte, m *manifest) []byte {
 		b = binary.AppendUvarint(b, l.number)
 		b = binary.AppendUvarint(b, l.from)
 	}
-	for _, s := range []string{m.input, m.template, m.name, m.id, m.codec, m.reason} {
+	for _, s := range []string{m.input, m.template, m.name, m.id, m.codec, string(m.cause), m.reason} {
 		b = appendString(b, s)
 	}
 	b = binary.AppendUvarint(b, m.blocks)
-	for _, n := range []int64{m.records, m.stored, m.raw, m.first, m.last, m.opened, m.sealed} {
+	for _, n := range []int64{m.records, m.stored, m.raw, m.lost, m.lostSize, m.first, m.last, m.opened, m.sealed} {
 		b = binary.AppendVarint(b, n)
 	}
 	b = append(b, m.chain[:]...)
@@ -192,11 +207,11 @@ func decodeManifest(seq uint64, b []byte) (*manifest, error) {
 	for range d.count(3) {
 		m.labels = append(m.labels, label{d.string(), d.uvarint(), d.uvarint()})
 	}
-	for _, s := range []*string{&m.input, &m.template, &m.name, &m.id, &m.codec, &m.reason} {
+	for _, s := range []*string{&m.input, &m.template, &m.name, &m.id, &m.codec, (*string)(&m.cause), &m.reason} {
 		*s = d.string()
 	}
 	m.blocks = d.uvarint()
-	for _, n := range []*int64{&m.records, &m.stored, &m.raw, &m.first, &m.last, &m.opened, &m.sealed} {
+	for _, n := range []*int64{&m.records, &m.stored, &m.raw, &m.lost, &m.lostSize, &m.first, &m.last, &m.opened, &m.sealed} {
 		*n = d.varint()
 	}
 	copy(m.chain[:], d.bytes(sha256.Size))
@@ -215,6 +230,9 @@ func (m *manifest) check() error {
 		return errMalformed
 	}
 	if (m.state == StateOpen) != (m.name == "" && m.id == "" && m.sealed == 0) {
+		return errMalformed
+	}
+	if (m.state == StateTombstone) != (m.cause != "") {
 		return errMalformed
 	}
 	// Readers find a block by counting through the extents.

@@ -17,6 +17,8 @@ type modelChunk struct {
 	input, name string
 	number      uint64
 	state       ChunkState
+	cause       Cause
+	lost        Loss
 	blocks      []string
 }
 
@@ -34,6 +36,7 @@ type model struct {
 	s         *Spool
 	tags      int
 	buried    int64
+	dropped   Loss
 	chunks    []*modelChunk
 	next      map[string]uint64
 	positions map[uint64]string
@@ -152,8 +155,36 @@ func (m *model) Bury(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.buried++
-	m.chunks[i].state, m.chunks[i].blocks = StateTombstone, nil
+	m.chunks[i].state, m.chunks[i].blocks, m.chunks[i].cause = StateTombstone, nil, Damaged
+	m.chunks[i].lost = Loss{1, cs[i].Records, cs[i].RawSize}
 	delete(m.frozen, m.chunks[i].key())
+}
+
+// Drop gives up some of the sealed chunks at once.
+func (m *model) Drop(t *rapid.T) {
+	var seqs []uint64
+	losses := map[string]FileLoss{}
+	for i, c := range m.s.Chunks() {
+		if c.State != StateSealed || !rapid.Bool().Draw(t, "drop") {
+			continue
+		}
+		seqs = append(seqs, c.Seq)
+		m.dropped.add(Loss{1, c.Records, c.RawSize})
+		l := losses[c.Input]
+		losses[c.Input] = FileLoss{c.Input, 3, l.Records + c.Records, l.Bytes + c.RawSize}
+		m.chunks[i].state, m.chunks[i].blocks, m.chunks[i].cause = StateTombstone, nil, Dropped
+		m.chunks[i].lost = Loss{1, c.Records, c.RawSize}
+		delete(m.frozen, m.chunks[i].key())
+	}
+	got, err := m.s.Drop("model", seqs...)
+	if err != nil || len(got) != len(losses) {
+		t.Fatalf("dropped %v: %+v, want %+v: %v", seqs, got, losses, err)
+	}
+	for _, l := range got {
+		if l != losses[l.Input] {
+			t.Fatalf("lost %+v, want %+v", l, losses[l.Input])
+		}
+	}
 }
 
 // Damage spoils a chunk's blocks where they lie, and has them restored.
@@ -202,6 +233,7 @@ func (m *model) Check(t *rapid.T) {
 	for i, want := range m.chunks {
 		c := cs[i]
 		if c.Input != want.input || c.Number != want.number || c.State != want.state ||
+			c.Cause != want.cause || c.LostRecords != want.lost.Records || c.LostSize != want.lost.Bytes ||
 			c.Blocks != len(want.blocks) || c.StoredSize != want.stored() || c.Queue != m.s.Stats().Queue {
 			t.Fatalf("chunk %+v, want %+v", c, want)
 		}
@@ -248,8 +280,8 @@ func (m *model) checkLists(t *rapid.T, cs []Chunk) {
 	if _, ok := m.s.NextSealed(math.MaxUint64); ok {
 		t.Fatal("a chunk after the last")
 	}
-	if n := m.s.Stats().Quarantined; n != m.buried {
-		t.Fatalf("%d buried, want %d", n, m.buried)
+	if st := m.s.Stats(); st.Quarantined != m.buried || st.Dropped != m.dropped {
+		t.Fatalf("%d buried, want %d; dropped %+v, want %+v", st.Quarantined, m.buried, st.Dropped, m.dropped)
 	}
 }
 
@@ -291,6 +323,7 @@ func TestModel(t *testing.T) {
 			"seal":    m.Seal,
 			"ack":     m.Ack,
 			"bury":    m.Bury,
+			"drop":    m.Drop,
 			"damage":  m.Damage,
 			"reopen":  m.Reopen,
 		})

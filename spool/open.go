@@ -287,8 +287,8 @@ func (s *Spool) settleHome() error {
 			return nil
 		}
 		t.state.queue = newQueueID()
-		for name := range t.x.inputs {
-			t.inputs[name] = &counter{queue: t.state.queue, next: 1}
+		for name, c := range t.x.inputs {
+			t.inputs[name] = &counter{queue: t.state.queue, next: 1, dropped: c.dropped}
 		}
 		for _, seq := range t.x.order {
 			if t.x.chunks[seq].state == StateOpen {

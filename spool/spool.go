@@ -36,7 +36,7 @@ type Options struct {
 	// faults there.
 	// The steps: append.commit, append.committed, seal.commit, seal.committed,
 	// ack.commit, ack.committed, bury.quarantined, bury.commit, bury.committed,
-	// restore.commit, restore.committed, home.commit, home.committed, handover.created, handover.renamed,
+	// drop.commit, drop.committed, restore.commit, restore.committed, home.commit, home.committed, handover.created, handover.renamed,
 	// handover.done, unlink.before, unlink.after.
 	Hook func(step string) error
 }
@@ -50,6 +50,7 @@ var (
 	// ErrFull: MaxSize or MinFree would be exceeded, or the disk ran full.
 	// Nothing was changed; wait on Changed and try the call again; now and then
 	// without it, as room that others make on the file system is not announced.
+	// Where a limit was reached, it is a FullError.
 	ErrFull = errors.New("spool is full")
 	// ErrOutcomeUnknown: a commit failed, so it may or may not be on disk. The
 	// spool takes no more writes: Close it, Open it again with Suspect, and
@@ -67,6 +68,17 @@ var (
 	// ErrNoChunk: the spool has no unacked chunk of that Seq (any more).
 	ErrNoChunk = errors.New("no such chunk")
 )
+
+// FullError is the ErrFull of a limit.
+type FullError struct {
+	Missing int64 // bytes that have to be given up before the call can succeed
+	what    string
+}
+
+func (e *FullError) Error() string { return ErrFull.Error() + ": " + e.what }
+
+// Is makes errors.Is(e, ErrFull) true.
+func (e *FullError) Is(target error) bool { return target == ErrFull }
 
 // LockedError says that another process has the state directory.
 type LockedError struct {
@@ -98,6 +110,7 @@ type Spool struct {
 	values []byte
 	free   int64           // bytes free on the file system, less what was appended since
 	freeAt time.Time       // when free was measured
+	spare  int64           // of the head's bytes, those that drops gave up and no append took yet
 	poison error           // why nothing more may be written
 	aside  map[uint64]bool // segments that were kept in quarantine/
 	closed bool
@@ -210,7 +223,7 @@ func (s *Spool) NextSealed(after uint64) (Chunk, bool) {
 }
 
 // Changed returns a channel that is closed at the next change of any chunk
-// (made, sealed, acked, buried) or of the room left.
+// (made, sealed, acked, buried, dropped) or of the room left.
 func (s *Spool) Changed() <-chan struct{} {
 	s.pub.RLock()
 	defer s.pub.RUnlock()
@@ -241,9 +254,13 @@ func (s *Spool) figures() (Stats, []uint64) {
 	s.pub.RLock()
 	defer s.pub.RUnlock()
 	x := s.idx
+	var dropped Loss
+	for _, c := range x.inputs {
+		dropped.add(c.dropped)
+	}
 	return Stats{
 		Queue: x.state.queue, Batch: x.state.batch, Unacked: x.unacked,
 		OpenChunks: len(x.open), SealedChunks: len(x.chunks) - len(x.open),
-		Quarantined: int64(x.state.quarantined),
+		Quarantined: int64(x.state.quarantined), Dropped: dropped,
 	}, append(x.closedNeeded(), x.state.segment)
 }

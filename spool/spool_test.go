@@ -314,7 +314,7 @@ func TestBury(t *testing.T) {
 	}
 	for _, c := range s.Chunks() {
 		if c.State != StateTombstone || c.Records != 0 || c.Blocks != 0 || c.Number != 1 || c.Reason != "test" ||
-			!strings.Contains(c.Name, "-0-"+c.ID) {
+			!strings.Contains(c.Name, "-0.damaged-"+c.ID) {
 			t.Fatalf("tombstone: %+v", c)
 		}
 		path := filepath.Join(dir, quarantineDir, c.Queue+"-"+strings.ReplaceAll(c.Input, "/", "%2F")+"-00000000000000000001")

@@ -104,16 +104,22 @@ func (t *txn) openChunk(k openKey) *manifest {
 	return t.chunk(seq)
 }
 
-// newChunk makes an empty chunk with the next number of its input.
-func (t *txn) newChunk(k openKey) *manifest {
-	c := t.inputs[k.input]
+// counter returns a version of the input's counter that may be changed.
+func (t *txn) counter(input string) *counter {
+	c := t.inputs[input]
 	if c == nil {
 		c = &counter{queue: t.state.queue, next: 1}
-		if old, ok := t.x.inputs[k.input]; ok {
+		if old, ok := t.x.inputs[input]; ok {
 			*c = old
 		}
-		t.inputs[k.input] = c
+		t.inputs[input] = c
 	}
+	return c
+}
+
+// newChunk makes an empty chunk with the next number of its input.
+func (t *txn) newChunk(k openKey) *manifest {
+	c := t.counter(k.input)
 	m := &manifest{seq: t.state.nextSeq, input: k.input, template: k.name, codec: k.codec, opened: t.now}
 	m.relabel(c.queue, c.next)
 	c.next++

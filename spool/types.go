@@ -65,6 +65,15 @@ const (
 	StateTombstone ChunkState = 2 // frozen, its data was set aside: an object of no records is shipped
 )
 
+// Cause is why a chunk number has no data. It stands in the tombstone's name.
+type Cause string
+
+// The causes of tombstones.
+const (
+	Damaged Cause = "damaged" // it could not be read any more, see Bury
+	Dropped Cause = "dropped" // to make room, see Drop
+)
+
 // Chunk is what the spool knows of an unacked chunk. It is a value: it does
 // not change when the spool does.
 type Chunk struct {
@@ -76,8 +85,11 @@ type Chunk struct {
 	ID          string // 16 hex digits of the digest of all blocks; "" while open
 	Codec       string
 	State       ChunkState
-	Reason      string // of a tombstone
+	Cause       Cause  // of a tombstone
+	Reason      string // of a tombstone: a sentence for people
 	Records     int64  // 0 for a tombstone
+	LostRecords int64  // of a tombstone: what it had
+	LostSize    int64  // of a tombstone: the bytes of those records, uncompressed
 	Blocks      int
 	StoredSize  int64
 	RawSize     int64
@@ -96,6 +108,16 @@ type Stats struct {
 	OpenChunks   int
 	SealedChunks int   // tombstones included
 	Quarantined  int64 // chunks set aside since the spool was made
+	Dropped      Loss  // since the spool was made, of inputs that it still knows
+}
+
+// Loss counts what was dropped.
+type Loss struct{ Chunks, Records, Bytes int64 } // bytes of records, uncompressed
+
+func (l *Loss) add(o Loss) {
+	l.Chunks += o.Chunks
+	l.Records += o.Records
+	l.Bytes += o.Bytes
 }
 
 // DamageError gives the coordinates of damage found while reading: a wrong

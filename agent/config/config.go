@@ -57,7 +57,7 @@ type Spool struct {
 	MaxSize        Size     `toml:"max_size"`     // unacked bytes on disk
 	MinFree        Size     `toml:"min_free"`     // left free on the file system
 	SegmentSize    Size     `toml:"segment_size"` // at most MaxSize/8
-	WhenFull       string   `toml:"when_full"`    // block
+	WhenFull       string   `toml:"when_full"`    // block, drop_oldest
 	CommitInterval Duration `toml:"commit_interval"`
 }
 

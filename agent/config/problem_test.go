@@ -142,7 +142,7 @@ read_rate = "1KiB/s"
 max_size = "64M"
 min_free = "-1GiB"
 segment_size = "2GiB"
-when_full = "drop_oldest"
+when_full = "drop_newest"
 commit_interval = "99999999999999999999s"
 [chunk]
 max_size = "9223372036854775807KiB"
@@ -153,7 +153,7 @@ level = 12
 		`FILE:7: spool.max_size: must be a size with its unit (got "64M"); write it like "8MiB" (units: B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)`,
 		`FILE:8: spool.min_free: must be between 0B and 1024TiB (got "-1GiB")`,
 		`FILE:9: spool.segment_size: must be between 1MiB and 1GiB (got "2GiB")`,
-		`FILE:10: spool.when_full: is not supported by this version (got "drop_oldest"); use "block": reading waits until there is room`,
+		`FILE:10: spool.when_full: must be block or drop_oldest (got "drop_newest"); did you mean "drop_oldest"?`,
 		`FILE:11: spool.commit_interval: must be a duration with its unit (got "99999999999999999999s"); write it like "250ms", "60s", "5m" or "24h"`,
 		`FILE:13: chunk.max_size: must be a size with its unit (got "9223372036854775807KiB"); write it like "8MiB" (units: B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)`,
 		`FILE:14: chunk.max_age: must be between 10ms and 24h (got "0s")`,
@@ -413,7 +413,6 @@ func TestPrefixesAndSockets(t *testing.T) {
 			t.Errorf("%q: %v", text, c)
 		}
 	}
-	equal(t, "when_full", whenFull("drop"), complaint{what: "must be block"})
 }
 
 func TestEndpoints(t *testing.T) {

@@ -42,7 +42,7 @@ var rules = map[string]rule{
 	"spool.max_size":        between(8*mib, 1024*tib),
 	"spool.min_free":        between(0, 1024*tib),
 	"spool.segment_size":    between(mib, gib),
-	"spool.when_full":       whenFull,
+	"spool.when_full":       oneOf("block", "drop_oldest"),
 	"spool.commit_interval": between(ms, 60*sec),
 
 	// 5 GB is the limit of one PutObject:
@@ -187,16 +187,6 @@ func socket(v any) complaint {
 // hostName allows what is the same in every object key and URL.
 var hostName = matching(`|[A-Za-z0-9][A-Za-z0-9._-]{0,252}`,
 	"must be letters, digits, dots, _ and -, at most 253 of them", "")
-
-func whenFull(v any) complaint {
-	switch v.(string) {
-	case "block":
-		return complaint{}
-	case "drop_oldest":
-		return complaint{`is not supported by this version`, `use "block": reading waits until there is room`}
-	}
-	return complaint{`must be block`, ""}
-}
 
 // bucketName is the common part of
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html

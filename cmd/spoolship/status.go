@@ -65,6 +65,10 @@ func printStatus(w io.Writer, st *agent.Status) error {
 	if st.Quarantined > 0 {
 		fmt.Fprintf(t, ", %d chunks in quarantine", st.Quarantined)
 	}
+	if st.DroppedChunks > 0 {
+		fmt.Fprintf(t, "\ndropped\t%s chunks of %s records (%s) to make room, since the spool was made", humanize.Comma(st.DroppedChunks),
+			humanize.Comma(st.DroppedRecords), size(st.DroppedBytes))
+	}
 	fmt.Fprintf(t, "\nuploads\t%s objects, %s records, %s as %s, %s failed attempts\n", humanize.Comma(st.Uploads.Objects),
 		humanize.Comma(st.Uploads.Records), size(st.Uploads.RawBytes), size(st.Uploads.Bytes), humanize.Comma(st.Uploads.Failures))
 	if st.Uploads.LastTime.IsZero() {
@@ -76,6 +80,12 @@ func printStatus(w io.Writer, st *agent.Status) error {
 	for _, in := range st.Inputs {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Name, in.Files, in.Open, size(in.LagBytes), size(in.Bytes),
 			humanize.Comma(in.Records), humanize.Comma(in.Invalid), in.Rotations, in.Truncations, size(in.LostBytes))
+	}
+	if len(st.Losses) > 0 {
+		fmt.Fprintf(t, "\ndropped since the start\trecords\tbytes\n")
+	}
+	for _, l := range st.Losses {
+		fmt.Fprintf(t, "%s: %s\t%s\t%s\n", l.Input, l.Path, humanize.Comma(l.Records), size(l.Bytes))
 	}
 	return t.Flush()
 }

@@ -16,11 +16,12 @@ type Key struct {
 	Queue   string // 16 hex digits
 	Chunk   uint64 // 20 digits; from 1 per queue and input
 	Records int64
+	Cause   string // of a tombstone, which has no records: "damaged" or "dropped"
 	ID      string // 16 hex digits
 	Ext     string // ".gz", ".zst" or ""
 }
 
-var keyPattern = regexp.MustCompile(`^([^/]+)/dt=\d{4}-\d\d-\d\d/hour=\d\d/(.+)-([0-9a-f]{16})-(\d{20})-(\d+)-([0-9a-f]{16})\.ndjson(\.gz|\.zst)?$`)
+var keyPattern = regexp.MustCompile(`^([^/]+)/dt=\d{4}-\d\d-\d\d/hour=\d\d/(.+)-([0-9a-f]{16})-(\d{20})-(\d+|0\.[a-z]+)-([0-9a-f]{16})\.ndjson(\.gz|\.zst)?$`)
 
 // ParseKey reads a key that begins with prefix.
 func ParseKey(prefix, key string) (Key, error) {
@@ -33,9 +34,10 @@ func ParseKey(prefix, key string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("%s: chunk number: %w", key, err)
 	}
-	records, err := strconv.ParseInt(m[5], 10, 64)
+	count, cause, _ := strings.Cut(m[5], ".")
+	records, err := strconv.ParseInt(count, 10, 64)
 	if err != nil {
 		return Key{}, fmt.Errorf("%s: record count: %w", key, err)
 	}
-	return Key{Input: m[1], Host: m[2], Queue: m[3], Chunk: number, Records: records, ID: m[6], Ext: m[7]}, nil
+	return Key{Input: m[1], Host: m[2], Queue: m[3], Chunk: number, Records: records, Cause: cause, ID: m[6], Ext: m[7]}, nil
 }

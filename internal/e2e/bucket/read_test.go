@@ -101,6 +101,11 @@ func TestParseKey(t *testing.T) {
 	if err != nil || k != want {
 		t.Errorf("%+v, %v", k, err)
 	}
+	k, err = ParseKey("", "app/dt=2026-03-01/hour=00/h-00112233445566ff-00000000000000000007-0.dropped-0123456789abcdef.ndjson")
+	want = Key{Input: "app", Host: "h", Queue: queue, Chunk: 7, Cause: "dropped", ID: "0123456789abcdef"}
+	if err != nil || k != want {
+		t.Errorf("%+v, %v", k, err)
+	}
 	if _, err := ParseKey("", "readme.txt"); err == nil {
 		t.Error("a key of somebody else was taken")
 	}
