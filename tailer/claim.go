@@ -15,7 +15,7 @@ func (t *Tailer) claim(ctx context.Context, in *input, homes []string, l *listin
 	for _, home := range homes {
 		fam := in.families[home]
 		for _, f := range slices.Concat(fam.live, fam.done) {
-			f.seen, f.copy, f.bytes = nil, nil, differs
+			f.seen, f.copy, f.cut, f.bytes = nil, nil, nil, differs
 		}
 	}
 	clear(in.names)
@@ -64,6 +64,8 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 		return t.found(ctx, f, o)
 	case exact:
 		t.replace(f)
+	case f.pos.Boot != t.boot && !f.pos.Done && f.cut == nil:
+		f.cut = o
 	}
 	return nil
 }

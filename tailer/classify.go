@@ -27,6 +27,7 @@ type facts struct {
 	copied  bool  // a younger sibling has the bytes up to the offset, and is no mere copy of what is at home
 	home    bool  // another inode at the home path has the bytes up to the offset
 	doubt   bool  // a file that may have them could not be read
+	kept    bool  // the inode has the beginning of it, and lost the end before the last boot
 	settled bool  // nothing has changed for RotateWait, and a second scan agrees
 }
 
@@ -39,6 +40,7 @@ const (
 	takeCopy                // its bytes are in a rotated copy now: go on there
 	takeHome                // it was replaced by a copy of itself: go on there
 	waitFor                 // its bytes may still turn up: decide later
+	goOn                    // its end was lost, but had been read: go on behind what is left
 	giveUp                  // its unread bytes are gone
 )
 
@@ -73,6 +75,8 @@ func classify(f facts) verdict {
 		return takeCopy
 	case f.home && !f.doubt:
 		return takeHome
+	case f.settled && !f.doubt && f.kept:
+		return goOn
 	case f.settled && !f.doubt:
 		return giveUp
 	}

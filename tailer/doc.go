@@ -79,6 +79,8 @@
 //	truncated, inode unreadable       bytes unsure, a sibling         waitFor   TestTruncatedUnreadable
 //	                                  has them
 //	few bytes read, replaced or not   home has them, a copy in doubt  waitFor   TestHomeOrUnreadableCopy
+//	cut short by a loss of power      same inode and beginning,         goOn      TestPowerLoss
+//	                                  another boot, no copy
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory
 //	NULs of a truncation              new generation starts with them skipped   TestSkippedNULs
@@ -86,21 +88,35 @@
 // drain means: read it to its end, keep following it while it grows, and when
 // it has been still for CloseInactive, hand on its last bytes even if they lack
 // a newline; while something that can't be read may be its copy, it is closed
-// then, but not finished, for that copy would pass for a new file. giveUp means that bytes are counted as lost. While anything is
-// waited for, no younger generation of the family is read; only what can't be
-// read does not hold up the others. That needs no state of its own: the position
-// is still the old one, so a restart waits again. A wait ends when no sibling
-// that may be the copy has changed for RotateWait; others may grow for ever. One
-// wait has no end of its own: a file of which at most a KiB was read is not read
-// on while a sibling that was made after it began, and can't be opened, may be
-// its copy.
+// then, but not finished, for that copy would pass for a new file. giveUp means
+// that bytes are counted as lost. While anything is waited for, no younger
+// generation of the family is read; only what can't be read does not hold up
+// the others. That needs no state of its own: the position is still the old
+// one, so a restart waits again. A wait ends when no sibling that may be the
+// copy has changed for RotateWait; others may grow for ever. One wait has no
+// end of its own: a file of which at most a KiB was read is not read on, be it
+// at home or in what has replaced it there, while a sibling that was made after
+// it began, and can't be opened, may be its copy.
+//
+// # When power is lost
+//
+// After the machine went down a file may be shorter than its position, or have
+// NULs where data was. If the inode is the same, its first KiB is, and no copy
+// has all that was read, the file is followed anew behind what is left of it:
+// at its end if nobody has written to it since the boot, behind the NULs if
+// there are some, else behind the longest prefix that a mark proves. In that
+// last case the lines between the mark and the cut are read twice, at most as
+// many as were read since that mark: some 32 KiB, or a thirtieth of what lies
+// behind. Where clocks are set after the boot, a file written to before that
+// seems untouched. What was seen and not read yet counts as lost. Of files of
+// less than a KiB, what is left is read again.
 //
 // # How bytes are recognised
 //
 //	fingerprint    CRC-32C of the first KiB                   every look at a changed file
 //	anchor         the last 64 bytes before the offset        every read
 //	prefix CRC     CRC-32C of everything before the offset    where names and inodes don't tell
-//	marks          about 32 earlier (offset, CRC) pairs       copies that are shorter than the offset
+//	marks          about 32 earlier (offset, CRC) pairs       copies and files that are shorter than the offset
 //
 // # What can't be told
 //

@@ -21,6 +21,9 @@ type file struct {
 	seen   *seen // where the last scan found it
 	bytes  match // what that scan found there
 	copy   *seen // where its bytes are instead
+	cut    *seen // its inode, which has had other bytes since the last boot
+	from   int64 // where to go on there
+	nuls   int64 // NULs in place of what was read
 	pend   stay
 	cached cached
 	size   int64 // at the last look

@@ -1,9 +1,28 @@
 package tailer
 
-import "hash/crc32"
+import (
+	"bytes"
+	"hash/crc32"
+)
+
+// markEvery is how far apart marks are in data that is read at once, so that
+// there is one close behind any place at which a file may have been cut.
+const markEvery = 32 << 10
 
 // advance moves the position over data, the bytes at its offset.
 func (p *Position) advance(data []byte) {
+	for len(data) > markEvery {
+		n := bytes.LastIndexByte(data[:markEvery], '\n') + 1
+		if n == 0 {
+			n = markEvery
+		}
+		p.over(data[:n])
+		data = data[n:]
+	}
+	p.over(data)
+}
+
+func (p *Position) over(data []byte) {
 	if p.Offset < headSize {
 		k := min(headSize-p.Offset, int64(len(data)))
 		p.Head = Mark{p.Head.Offset + k, crc32.Update(p.Head.CRC, castagnoli, data[:k])}

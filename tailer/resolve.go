@@ -71,7 +71,27 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 		}
 		c.settled = t.settled(&f.pend, sum)
 	}
-	return c, nil
+	return c, t.afterBoot(ctx, fam, f, &c)
+}
+
+// afterBoot finds out whether a file lost its end when the machine went down.
+// While that is in doubt, its inode must not be followed as a new file.
+func (t *Tailer) afterBoot(ctx context.Context, fam *family, f *file, c *facts) (err error) {
+	if f.cut == nil || c.at != nowhere || c.copied || c.home {
+		return nil
+	}
+	if c.settled && !c.doubt {
+		f.from, f.nuls, err = t.kept(ctx, f)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			t.problem(f.in, f.cut.real, err)
+		}
+		c.kept, c.doubt = f.from > 0, err != nil || t.asked && f.from == 0
+	}
+	fam.pending = fam.pending || c.doubt
+	return nil
 }
 
 // nameless looks through the descriptor at a file that no known name leads to:
@@ -129,6 +149,8 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 		fam.pending = fam.pending || f.waiting && !held
 		t.sight.open = true
 		t.tellOfWaiting(f, held)
+	case goOn:
+		return t.goOn(ctx, fam, f)
 	case giveUp:
 		if f.replaced {
 			f.in.truncations.Add(1)

@@ -89,6 +89,7 @@ type Tailer struct {
 	log     *slog.Logger
 	inputs  []*input
 	boot    [16]byte
+	booted  int64  // when that was, Unix ns; 0: unknown
 	next    uint64 // next file id
 	buf     []byte // one turn's bytes: anchor, then data
 	scratch []byte // for comparing contents
@@ -126,7 +127,7 @@ func New(o Options, h Handler) (*Tailer, error) {
 	o.CloseInactive = cmpOr(o.CloseInactive, time.Minute)
 	o.MaxOpenFiles = cmpOr(o.MaxOpenFiles, 512)
 	t := &Tailer{
-		o: o, h: h, log: o.Logger, boot: bootID(), next: max(o.NextFile, 1),
+		o: o, h: h, log: o.Logger, boot: bootID(), booted: bootTime(), next: max(o.NextFile, 1),
 		scratch: make([]byte, 256<<10), ready: make(chan struct{}),
 		tended: map[*file]struct{}{}, sight: sight{dirs: map[string]stamp{}}, maxDone: 100_000, now: time.Now, openFD: openRead,
 	}

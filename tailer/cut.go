@@ -1,0 +1,134 @@
+package tailer
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootTime returns when the kernel started, Unix ns.
+func bootTime() int64 {
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return 0
+	}
+	return time.Now().UnixNano() - up.Nano()
+}
+
+// kept returns where to go on in f.cut, the inode of f, which holds other bytes
+// than were read before the machine went down. If power was lost, the end of what
+// was read is missing, or NULs are in its place. 0: it begins with other bytes,
+// or too few of the same to tell that from a truncation.
+func (t *Tailer) kept(ctx context.Context, f *file) (from, nuls int64, err error) {
+	p, o := &f.pos, f.cut
+	if p.Head.Offset < headSize || o.size < headSize {
+		return 0, 0, nil
+	}
+	fd, err := t.openSeen(o)
+	if err != nil || fd < 0 {
+		return 0, 0, err
+	}
+	defer unix.Close(fd)
+	head, err := t.crcsAt(ctx, fd, 0, headSize)
+	if err != nil || head[0] != p.Head.CRC {
+		return 0, 0, noEOF(err)
+	}
+	from, err = t.proved(ctx, fd, p, o.size)
+	if err != nil || from > o.size {
+		return 0, 0, err
+	}
+	hole, end, err := t.hole(ctx, fd, from, min(o.size, p.Offset))
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case hole >= 0:
+		if end < p.Offset {
+			if ok, err := t.holds(ctx, fd, p, false); ok || err != nil {
+				return p.Offset, end - hole, err // what comes after it is still there
+			}
+		}
+		return end, end - hole, nil
+	case o.mtime < t.booted:
+		return min(o.size, p.Offset), 0, nil // nobody has written to it since
+	}
+	return from, 0, nil // what was read and what is new meet anywhere behind
+}
+
+// proved returns the end of the longest prefix, of those that p has CRCs of,
+// that a file of this size has.
+func (t *Tailer) proved(ctx context.Context, fd int, p *Position, size int64) (int64, error) {
+	var ends []int64
+	for _, m := range p.Marks {
+		if m.Offset <= size {
+			ends = append(ends, m.Offset)
+		}
+	}
+	sums, err := t.crcsAt(ctx, fd, p.Base, ends...)
+	if err != nil {
+		return 0, noEOF(err)
+	}
+	at := max(p.Base, headSize)
+	for i, sum := range sums {
+		if sum != p.Marks[i].CRC {
+			break
+		}
+		at = max(at, ends[i])
+	}
+	return at, nil
+}
+
+// hole returns where the first NUL in [from, to) is, and where the NULs that
+// begin there end; hole is -1 if there is none.
+func (t *Tailer) hole(ctx context.Context, fd int, from, to int64) (hole, end int64, err error) {
+	hole = -1
+	for at := from; hole >= 0 || at < to; {
+		if err := ctx.Err(); err != nil {
+			return -1, 0, err
+		}
+		b := t.scratch
+		if hole < 0 {
+			b = b[:min(int64(len(b)), to-at)]
+		}
+		n, err := pread(fd, b, at)
+		if err != nil || n == 0 {
+			return hole, at, err
+		}
+		b = b[:n]
+		if hole < 0 {
+			i := bytes.IndexByte(b, 0)
+			if i < 0 {
+				at += int64(n)
+				continue
+			}
+			hole, at, b = at+int64(i), at+int64(i), b[i:]
+		}
+		rest := bytes.TrimLeft(b, "\x00")
+		at += int64(len(b) - len(rest))
+		if len(rest) > 0 {
+			return hole, at, nil
+		}
+	}
+	return hole, to, nil
+}
+
+// goOn follows the inode of f from f.from on, as a new file: what was read of f
+// is not what is there any more. That comes first, so that no crash can leave
+// the inode unknown.
+func (t *Tailer) goOn(ctx context.Context, fam *family, f *file) error {
+	o := f.cut
+	if err := t.follow(ctx, f.in, fam, o, f.from); err != nil || o.owner == nil {
+		fam.pending, t.sight.open = true, true // it can't be opened now
+		return err
+	}
+	f.in.nuls.Add(f.nuls)
+	t.log.Warn("the file has lost its end, which was read: the machine went down", "input", f.in.Name, "path", f.pos.Path, "read", f.pos.Offset, "from", f.from, "nuls", f.nuls)
+	t.unindex(f)
+	f.pos.Ino = 0
+	if o.size > f.pos.Offset { // what was not read of f is read now
+		f.in.lag.Add(-max(0, f.size-f.pos.Offset))
+		f.size = f.pos.Offset
+	}
+	return t.finish(ctx, f, nil, true)
+}
