@@ -121,6 +121,7 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 			return 1 // the level of another codec says nothing
 		},
 		plans: su.plans,
+		ramp:  newRamp(c.S3.MaxUploads),
 	}
 	for range c.S3.MaxUploads {
 		s.shipper.pulses = append(s.shipper.pulses, &pulse{loop: "shipper"})

@@ -42,6 +42,7 @@ type shipper struct {
 	done        *uploadLog
 	losses      *lossLog
 	pulses      []*pulse // one for each upload at once
+	ramp        *ramp
 
 	mu      sync.Mutex
 	claimed map[uint64]bool    // false: between two attempts
@@ -213,8 +214,13 @@ func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk, p *pulse) erro
 	acked := false
 	defer func() { s.release(c.Seq, &a, acked) }()
 	for {
+		p.rest()
+		if !s.ramp.enter(ctx, stop) {
+			return nil
+		}
 		p.beat()
 		size, err := s.try(ctx, c, &a, p)
+		s.ramp.leave(err)
 		if err == nil {
 			a.inDoubt = true
 			acked, err = s.delivered(ctx, stop, c, size, p)

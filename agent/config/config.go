@@ -94,7 +94,8 @@ type S3 struct {
 
 	Conditional string   `toml:"conditional"` // auto, always, never
 	MaxUploads  int      `toml:"max_uploads"`
-	Timeout     Duration `toml:"timeout"` // of one attempt
+	UploadRate  Rate     `toml:"upload_rate"` // 0: no limit
+	Timeout     Duration `toml:"timeout"`     // of one attempt
 }
 
 // Telemetry is [telemetry].

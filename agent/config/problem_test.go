@@ -59,12 +59,12 @@ var mistakes = []struct {
 	{"unknown keys", s3Part + "regoin = \"x\"\nstate_dir = \"/x\"\nzzz = 1\n" + inputPart + "[chunks]\n\"a b\" = 1\n", []string{
 		`FILE:3: s3.regoin: is not a known key; did you mean "region"?`,
 		`FILE:4: s3.state_dir: is not a known key; it belongs in [agent]`,
-		`FILE:5: s3.zzz: is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout`,
+		`FILE:5: s3.zzz: is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout, upload_rate`,
 		`FILE:9: chunks: is not a known key; did you mean "chunk"?`,
 	}},
 	{"keys are case-sensitive", s3Part + "Region = \"x\"\n\"a.b\\n\" = 1\n" + inputPart, []string{
 		`FILE:3: s3.Region: is not a known key; did you mean "region"?`,
-		`FILE:4: s3."a.b\n": is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout`,
+		`FILE:4: s3."a.b\n": is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout, upload_rate`,
 	}},
 	{"wrong types", `agent = 5
 [spool]
@@ -208,6 +208,7 @@ endpoint = "s3.example.com:9000"
 conditional = "allways"
 max_uploads = 0
 timeout = "1ms"
+upload_rate = "1KiB/s"
 `, []string{
 		`FILE:5: s3.bucket: must be 3 to 63 of a-z, 0-9, dots and hyphens, the first and last a letter or digit (got "My_Bucket"); use the name that the S3 console shows`,
 		`FILE:6: s3.region: must be the name of a region (got "eu central"); for example "eu-central-1"`,
@@ -217,6 +218,7 @@ timeout = "1ms"
 		`FILE:10: s3.conditional: must be auto, always or never (got "allways"); did you mean "always"?`,
 		`FILE:11: s3.max_uploads: must be between 1 and 256 (got 0)`,
 		`FILE:12: s3.timeout: must be between 100ms and 1h (got "1ms")`,
+		`FILE:13: s3.upload_rate: must be 0B/s or between 64KiB/s and 1TiB/s (got "1KiB/s")`,
 	}},
 	{"key without secret", inputPart + s3Part + "access_key_id = \"AKIA\"\n", []string{
 		`FILE:6: s3.access_key_id: is set, but secret_access_key is not; set both, or neither to use the default AWS credential chain`,

@@ -37,7 +37,7 @@ var rules = map[string]rule{
 	"agent.close_inactive":   between(10*ms, 24*hour),
 	"agent.max_open_files":   between(8, 1_000_000),
 	"agent.max_procs":        between(0, 1024),
-	"agent.read_rate":        readRate,
+	"agent.read_rate":        anyRate,
 
 	"spool.max_size":        between(8*mib, 1024*tib),
 	"spool.min_free":        between(0, 1024*tib),
@@ -73,6 +73,7 @@ var rules = map[string]rule{
 	"s3.sts_endpoint": endpoint,
 	"s3.conditional":  oneOf("auto", "always", "never"),
 	"s3.max_uploads":  between(1, 256),
+	"s3.upload_rate":  anyRate,
 	"s3.timeout":      between(100*ms, hour),
 
 	"telemetry.socket": socket,
@@ -124,8 +125,9 @@ func matching(expr, what, hint string) rule {
 	}
 }
 
-// readRate has a least value: one long line must not take minutes.
-func readRate(v any) complaint {
+// anyRate has a least value: one long line, or a part of an object, must not take
+// minutes.
+func anyRate(v any) complaint {
 	const low, high = Rate(64 * kib), Rate(tib)
 	if r := v.(Rate); r != 0 && (r < low || r > high) {
 		return complaint{what: fmt.Sprintf("must be 0B/s or between %v and %v", low, high)}

@@ -107,7 +107,7 @@ func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
 			RoleARN: c.S3.RoleARN, ExternalID: c.S3.ExternalID, SessionName: c.S3.SessionName,
 			RoleDuration: time.Duration(c.S3.RoleDuration), STSEndpoint: c.S3.STSEndpoint,
 		},
-		Timeout: time.Duration(c.S3.Timeout), MaxConns: c.S3.MaxUploads, UserAgent: "spoolship/" + version,
+		Timeout: time.Duration(c.S3.Timeout), MaxConns: c.S3.MaxUploads, UploadRate: int64(c.S3.UploadRate), UserAgent: "spoolship/" + version,
 	})
 	if err != nil {
 		return nil, &exitError{err: err, code: exitUsage}

@@ -44,6 +44,8 @@ func (a *attempt) context(ctx context.Context) context.Context {
 // the reader, and why err is safe to read then.
 type body struct {
 	reader io.Reader
+	pace   *pace
+	ctx    context.Context // of the attempt: it ends the waiting
 	size   int64
 	read   int64
 	err    error // the reader's, which is not the destination's fault
@@ -58,13 +60,16 @@ func (b *body) Read(p []byte) (int, error) {
 	if left == 0 {
 		return 0, io.EOF
 	}
-	n, err := b.reader.Read(p[:min(int64(len(p)), left)])
+	n, err := b.reader.Read(p[:b.pace.most(min(int64(len(p)), left))])
 	b.read += int64(n)
 	if errors.Is(err, io.EOF) && b.read < b.size {
 		err = fmt.Errorf("the object ends after %d of %d bytes: %w", b.read, b.size, io.ErrUnexpectedEOF)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
+	}
+	if late := b.pace.wait(b.ctx, n); late != nil {
+		return n, late
 	}
 	return n, err
 }

@@ -38,6 +38,9 @@ type Options struct {
 	// MaxConns is the number of connections; further calls wait for one.
 	// 0 means 8.
 	MaxConns int
+	// UploadRate bounds the bytes per second of all calls together; attempts get
+	// the time that it costs on top of Timeout. 0 is no bound.
+	UploadRate int64
 	// UserAgent is added to the SDK's own, as "name" or "name/version".
 	UserAgent string
 	// HTTPClient replaces the connections described in the package comment; it
@@ -76,6 +79,9 @@ func (o Options) check() error {
 	}
 	if o.MaxConns < 0 {
 		errs = append(errs, fmt.Errorf("s3.max_conns: must not be negative (got %d)", o.MaxConns))
+	}
+	if o.UploadRate < 0 {
+		errs = append(errs, fmt.Errorf("s3.upload_rate: must not be negative (got %d)", o.UploadRate))
 	}
 	if o.Endpoint != "" {
 		errs = append(errs, checkEndpoint("s3.endpoint", o.Endpoint))

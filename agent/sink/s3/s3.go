@@ -20,6 +20,7 @@ import (
 type Sink struct {
 	options Options
 	here    bearings
+	pace    *pace
 	keys    *keyring
 	http    aws.HTTPClient
 	client  *awss3.Client
@@ -40,6 +41,7 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 	}
 	s := &Sink{
 		options: o,
+		pace:    newPace(o.UploadRate),
 		keys:    newKeyring(o, stamp, cfg.Credentials),
 		http:    o.HTTPClient,
 	}
@@ -107,14 +109,15 @@ func (s *Sink) configure(c *awss3.Options) {
 // Cancelling ctx ends the attempt at once, with an error that is the context's
 // (errors.Is).
 func (s *Sink) Put(ctx context.Context, o *sink.Object) error {
-	a := &attempt{object: o, body: &body{reader: o.Body, size: o.Size}}
+	a := &attempt{object: o, body: &body{reader: o.Body, size: o.Size, pace: s.pace}}
 	s.here.take(a)
 	if _, err := o.Body.Seek(0, io.SeekStart); err != nil {
 		a.body.err = err
 		return s.judge(ctx, a)
 	}
-	timed, cancel := context.WithTimeout(ctx, s.options.attemptTimeout(o.Size))
+	timed, cancel := context.WithTimeout(ctx, s.options.attemptTimeout(o.Size)+s.pace.longer(o.Size, s.options.MaxConns))
 	defer cancel()
+	a.body.ctx = timed
 	_, a.err = s.client.PutObject(a.context(timed), request(s.options.Bucket, a), a.perCall)
 	return s.judge(ctx, a)
 }
