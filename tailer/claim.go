@@ -64,7 +64,7 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 		return t.found(ctx, f, o)
 	case exact:
 		t.replace(f)
-	case f.pos.Boot != t.boot && !f.pos.Done && f.cut == nil:
+	case f.pos.Boot != t.boot && !f.pos.Done && f.cut == nil && o.packed == plain && f.pos.Packed == 0:
 		f.cut = o
 	}
 	return nil
@@ -72,9 +72,15 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 
 // bytesAt compares what is at o with what was read of f.
 func (t *Tailer) bytesAt(ctx context.Context, f *file, o *seen, exact bool) (match, error) {
-	unchanged := exact && o.size == f.size
+	unchanged := exact && o.size == f.fileSize()
 	switch {
-	case o.size < f.pos.Offset, exact && o.size < f.size, f.replaced:
+	case f.replaced, (o.packed != plain) != (f.pos.Packed > 0):
+		return differs, nil
+	case o.packed != plain && o.size < f.pos.Packed:
+		return differs, nil
+	case o.packed != plain:
+		return same, nil // what reads it finds out
+	case o.size < f.pos.Offset, exact && o.size < f.size:
 		return differs, nil
 	case unchanged && f.checked && o.mtime == f.mtime, unchanged && f.pos.Done && o.born != 0:
 		return same, nil
@@ -132,14 +138,16 @@ func (t *Tailer) found(ctx context.Context, f *file, o *seen) error {
 		t.identify(f, &o.info)
 	}
 	if f.pos.Done {
-		if o.size <= max(f.size, f.pos.Offset) {
+		if o.packed != plain && o.size <= f.pos.Packed || o.packed == plain && o.size <= max(f.size, f.pos.Offset) {
 			return nil
 		}
 		t.revive(f)
 		t.sight.open = true
 	}
-	if !f.checked || !f.atEnd || o.size != f.size || o.mtime != f.mtime {
+	if !f.checked || !f.atEnd || f.differsFrom(&o.info) {
 		t.enqueue(f)
+	} else if f.packed.problem != nil {
+		t.problem(f.in, f.name, f.packed.problem) // it still is one
 	}
 	f.checked = true
 	if f.gated() {
@@ -211,10 +219,10 @@ func (t *Tailer) searchDir(ctx context.Context, in *input, f *file, l *listing) 
 		}
 		p := filepath.Join(dir, e.Name())
 		i, err := statPath(p)
-		if err != nil || compressed(p) {
+		if err != nil || unknownPacking(p) {
 			continue
 		}
-		if err := t.claimOne(ctx, in, &seen{info: i, path: p, real: p, fam: f.fam}); err != nil || f.seen != nil {
+		if err := t.claimOne(ctx, in, &seen{info: i, path: p, real: p, packed: packingOf(p), fam: f.fam}); err != nil || f.seen != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ type facts struct {
 	home    bool  // another inode at the home path has the bytes up to the offset
 	doubt   bool  // a file that may have them could not be read
 	kept    bool  // the inode has the beginning of it, and lost the end before the last boot
+	later   bool  // a compressed file that may have them is being looked into
 	settled bool  // nothing has changed for RotateWait, and a second scan agrees
 }
 
@@ -50,7 +51,7 @@ func classify(f facts) verdict {
 	switch {
 	case f.bytes == unsure:
 		return waitFor
-	case f.at == atHome && f.bytes == same && f.doubt:
+	case f.at == atHome && f.bytes == same && (f.doubt || f.later):
 		return waitFor // what is there may be the next generation already
 	case f.at == atHome && f.bytes == same && !f.copied:
 		return readOn
@@ -75,9 +76,9 @@ func classify(f facts) verdict {
 		return takeCopy
 	case f.home && !f.doubt:
 		return takeHome
-	case f.settled && !f.doubt && f.kept:
+	case f.settled && !f.doubt && !f.later && f.kept:
 		return goOn
-	case f.settled && !f.doubt:
+	case f.settled && !f.doubt && !f.later:
 		return giveUp
 	}
 	return waitFor

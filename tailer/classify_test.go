@@ -30,6 +30,8 @@ func TestClassify(t *testing.T) {
 		{"truncated before a loss of power, the copy is there", facts{kept: true, copied: true, settled: true}, takeCopy},
 		{"truncated or deleted, no copy comes", facts{settled: true}, giveUp},
 		{"deleted while down, a copy is there", facts{copied: true, settled: true}, takeCopy},
+		{"gone, a compressed file that may have it is looked into", facts{settled: true, later: true}, waitFor},
+		{"truncated or not, a compressed copy is looked into", facts{at: atHome, bytes: same, later: true}, waitFor},
 		{"unreadable at home", facts{at: atHome, bytes: unsure, settled: true}, waitFor},
 		{"unreadable elsewhere", facts{at: renamed, bytes: unsure, copied: true}, waitFor},
 	} {
@@ -58,6 +60,10 @@ func TestHomeOf(t *testing.T) {
 		"/l.1/app.log":                   "/l.1/app.log",
 		"/l/app.log.2":                   "/l/app.log",
 		"/l/app.log.2026-01-01T13:00:00": "/l/app.log",
+		"/l/app.log.2.gz":                "/l/app.log",
+		"/l/app.log-20260101.zst":        "/l/app.log",
+		"/l/app-20260101.log.bz2":        "/l/app.log",
+		"/l/app.log.gz":                  "/l/app.log",
 	} {
 		if got := homeOf(path); got != home {
 			t.Errorf("homeOf(%s) = %s, want %s", path, got, home)

@@ -9,13 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// copyLook is what a look for the rotated copy of a file brought.
+type copyLook struct {
+	copy  *seen
+	doubt bool // a sibling that may be it could not be read
+	later bool // a compressed one is being written, or being looked into
+}
+
 // findCopy returns the oldest sibling that has what was read of f, and was made
 // later: the rotated copy of a truncated file. While f looks intact at home, a
-// sibling counts only if it has more than a copy of what is there. doubt: one
-// that may be it could not be read.
-func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (copy *seen, doubt bool, err error) {
+// sibling counts only if it has more than a copy of what is there.
+func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (look copyLook, err error) {
 	for _, o := range fam.seen {
-		if o.size < f.pos.Offset || !f.mayBe(o) {
+		if o.packed == plain && o.size < f.pos.Offset || !f.mayBe(o) {
+			continue
+		}
+		if o.packed != plain {
+			a, err := t.packedCopy(ctx, fam, f, o)
+			if err != nil || a == yes && (!look.doubt && !look.later || f.pos.Offset > 0) {
+				return copyLook{copy: o}, err
+			}
+			look.doubt = look.doubt || a == unknown && f.mayHide(o)
+			look.later = look.later || a == later
 			continue
 		}
 		if o.size == 0 && (f.seen != nil || f.replaced || fam.mayCopy(o)) {
@@ -31,12 +46,12 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (copy *seen
 		if o.doubt {
 			// It may be the copy of a file that was read further than f, even if
 			// it could be opened by now: the next scan asks that one first.
-			doubt = doubt || f.mayHide(o)
+			look.doubt = look.doubt || f.mayHide(o)
 			continue
 		}
 		ok, err := t.isCopy(ctx, fam, f, o)
 		if ctx.Err() != nil {
-			return nil, false, ctx.Err()
+			return look, ctx.Err()
 		}
 		if errors.Is(err, errChanged) {
 			continue
@@ -44,15 +59,15 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (copy *seen
 		if err != nil {
 			t.problem(f.in, o.real, err)
 			o.doubt = true
-			doubt = doubt || f.mayHide(o)
+			look.doubt = look.doubt || f.mayHide(o)
 			continue
 		}
 		// Where no bytes are known, any would do: then the oldest is waited for.
-		if ok && (!doubt || f.pos.Offset > 0) {
-			return o, false, nil
+		if ok && (!look.doubt && !look.later || f.pos.Offset > 0) {
+			return copyLook{copy: o}, nil
 		}
 	}
-	return nil, doubt, nil
+	return look, nil
 }
 
 // mayBe says whether a sibling can be a copy of f as far as names and times tell.
@@ -85,7 +100,7 @@ func (t *Tailer) candidates(ctx context.Context, fam *family, f *file) (uint64, 
 	for _, o := range fam.seen {
 		b = appendInts(b[:0], int64(o.id.dev), int64(o.id.ino))
 		if !o.home {
-			if !f.mayBe(o) || !t.beginsLike(ctx, o, &f.pos) {
+			if !f.mayBe(o) || !t.beginsLike(ctx, f, o) {
 				continue
 			}
 			b = appendInts(b, o.size, o.mtime)
@@ -95,9 +110,14 @@ func (t *Tailer) candidates(ctx context.Context, fam *family, f *file) (uint64, 
 	return h.Sum64(), ctx.Err()
 }
 
-// beginsLike says whether o has the bytes that p tells of its first quantum, as
+// beginsLike says whether o has the bytes that are known of f's first quantum, as
 // far as o goes. What can't be read may have them.
-func (t *Tailer) beginsLike(ctx context.Context, o *seen, p *Position) bool {
+func (t *Tailer) beginsLike(ctx context.Context, f *file, o *seen) bool {
+	if o.packed != plain {
+		s := f.in.surveys[o.id]
+		return s == nil || s.of(f) == nil || !s.of(f).differ
+	}
+	p := &f.pos
 	fd, err := t.openSeen(o)
 	if err != nil || fd < 0 {
 		return true
@@ -262,7 +282,7 @@ func (t *Tailer) lateCopy(ctx context.Context, in *input, fam *family, o *seen) 
 				return 0, true, ctx.Err()
 			}
 		}
-		if f.seen != nil {
+		if f.seen != nil && f.pos.Packed == 0 {
 			continue
 		}
 		if o.born != 0 && o.born == f.pos.Born {

@@ -84,6 +84,15 @@
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory
 //	NULs of a truncation              new generation starts with them skipped   TestSkippedNULs
+//	rotated, compressed               gone, a packed copy has them    takeCopy  TestCompressedWhileDown,
+//	                                                                            TestCompressedWhileRunning
+//	several rotations, compressed     unknown packed siblings         followed  TestCompressedWhileDown
+//	truncated, copy compressed        bytes differ, a packed copy     takeCopy  TestTruncatedCompressed
+//	being compressed                  the original is still there     waitFor   TestCompressionGoesOn
+//	compressed, original kept         packed, the bytes are known     none      TestCompressedKept
+//	compressed file that is wanted    packed, the bytes are not known followed  TestCompressedInputs
+//	it is cut off or damaged          no proper end                   waits     TestCompressedCutOff,
+//	                                                                            TestCompressedDamaged
 //
 // drain means: read it to its end, keep following it while it grows, and when
 // it has been still for CloseInactive, hand on its last bytes even if they lack
@@ -118,6 +127,29 @@
 //	prefix CRC     CRC-32C of everything before the offset    where names and inodes don't tell
 //	marks          about 32 earlier (offset, CRC) pairs       copies and files that are shorter than the offset
 //
+// # Compressed files
+//
+// Names that end in .gz, .zst or .bz2 are those of compressed files: inputs of
+// their own where the patterns want them, and copies of the family that the name
+// without the ending belongs to. Offsets and checksums are those of the content;
+// all members, frames or streams of a file are one content.
+//
+// Whose bytes one holds, a survey finds out: a pass over its content, in turns
+// beside the reading of other files, that compares prefix CRCs and ends as soon as
+// no file is in question. It is made where a compressed file is wanted, where the
+// rest of a file is missing, and where a generation may have been missed; not of
+// each rotated file: compressors keep the time of the last write, and a sibling with that
+// of a known file is that file. While one is under way no younger generation is
+// followed. A copy is not decided on while what it is made from is there and it
+// has changed within RotateWait.
+//
+// Reading starts at the beginning and checks the prefix CRC on its way to the
+// offset; two files at most are read at a time, as each costs the memory of a decompressor
+// (of zstd at most a window of 128 MiB). What is cut off or damaged is
+// read as far as it goes, told of, and tried again when it has changed.
+// What comes before the damage is handed on before a checksum at its end can be
+// compared.
+//
 // # What can't be told
 //
 // Contents tell generations apart only where they differ. If the bytes read so
@@ -131,6 +163,10 @@
 // found later by its birth; where the file system has none, only if the patterns
 // want its rotated name.
 //
-// Deliberately absent: line parsing, encodings, compressed copies (names that
-// end in .gz, .zst, .bz2, .xz are ignored), and any storage of its own.
+// A compressed copy whose time is not that of its original is one of a generation of
+// at most a KiB only if it was made before the next one began. A finished file of
+// at most a KiB that grows and is compressed before anyone looks is read anew.
+//
+// Deliberately absent: line parsing, encodings, other compressions (names that
+// end in .xz, .lz4, .lzma are ignored), and any storage of its own.
 package tailer

@@ -41,6 +41,7 @@ type file struct {
 	doubt    bool // what can't be read now may be its rest
 	failed   bool // the last attempt to read it failed
 	queued   bool
+	packed   unpacked
 }
 
 // index makes a file found by its inode.
@@ -83,11 +84,15 @@ func (t *Tailer) identify(f *file, i *info) {
 
 // setSize notes a look at the file.
 func (f *file) setSize(i *info) {
-	if !f.pos.Done {
-		f.in.lag.Add(max(0, i.size-f.pos.Offset) - max(0, f.size-f.pos.Offset))
+	f.atEnd = f.atEnd && !f.differsFrom(i)
+	size := i.size
+	if f.pos.Packed > 0 {
+		size, f.pos.Packed = f.contentSize(i.size), i.size
 	}
-	f.atEnd = f.atEnd && f.size == i.size && f.mtime == i.mtime
-	f.size, f.mtime, f.pos.Size = i.size, i.mtime, i.size
+	if !f.pos.Done {
+		f.in.lag.Add(max(0, size-f.pos.Offset) - max(0, f.size-f.pos.Offset))
+	}
+	f.size, f.mtime, f.pos.Size, f.pos.Mtime = size, i.mtime, size, i.mtime
 }
 
 func (t *Tailer) enqueue(f *file) {
@@ -137,6 +142,7 @@ func (t *Tailer) attach(f *file, fd int) {
 }
 
 func (t *Tailer) closeFile(f *file) {
+	t.closeStream(f)
 	if f.fd >= 0 {
 		unix.Close(f.fd)
 		f.fd = -1
@@ -152,12 +158,12 @@ func (t *Tailer) closeFile(f *file) {
 type lru struct{ list list.List }
 
 // evict closes the files that were not used for longest, but none that could
-// not be opened again.
+// not be opened again, or whose reading would start over.
 func (l *lru) evict(t *Tailer, limit int) {
 	for e := l.list.Back(); e != l.list.Front() && l.list.Len() > limit; {
 		f := e.Value.(*file)
 		e = e.Prev()
-		if f.name == "" {
+		if f.name == "" || f.packed.stream != nil {
 			continue
 		}
 		if i, err := statPath(f.name); err == nil && i.id == f.pos.inode() {

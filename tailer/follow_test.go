@@ -95,7 +95,7 @@ func TestNotRegular(t *testing.T) {
 	f.log = newLogger(log)
 	f.must(syscall.Mkfifo(f.path("pipe"), 0o644))
 	f.must(os.Mkdir(f.path("dir"), 0o755))
-	f.append("a.log.1.gz", "x")
+	f.append("a.log.1.xz", "x")
 	f.append("a.log", "one\n")
 	f.step()
 	f.step()

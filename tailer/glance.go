@@ -115,7 +115,7 @@ func (t *Tailer) glance() bool {
 		}
 		switch f := o.owner; {
 		case f != nil && !f.pos.Done:
-			if i.size != f.size || i.mtime != f.mtime {
+			if f.differsFrom(&i) {
 				t.enqueue(f)
 			}
 		case i.size != o.size || i.mtime != o.mtime:

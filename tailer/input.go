@@ -21,10 +21,11 @@ type input struct {
 	index    int
 	families map[string]*family // by home path
 	byInode  map[inode]*file
-	names    map[string]*file // by the names that events have
-	done     []*file          // finished files, oldest first
-	stays    map[inode]stay   // siblings that may be copies, as the last scan saw them
-	staying  map[inode]stay   // the same for the scan that is under way
+	names    map[string]*file  // by the names that events have
+	done     []*file           // finished files, oldest first
+	stays    map[inode]stay    // siblings that may be copies, as the last scan saw them
+	staying  map[inode]stay    // the same for the scan that is under way
+	surveys  map[inode]*survey // of compressed files
 	warned   map[string]bool
 	started  bool // the first scan is done: new files are read from their start
 
@@ -63,7 +64,8 @@ func newInput(index int, in Input) *input {
 		Input: in, index: index,
 		families: map[string]*family{}, byInode: map[inode]*file{}, names: map[string]*file{},
 		stays: map[inode]stay{}, staying: map[inode]stay{},
-		warned: map[string]bool{}, problems: map[string]problem{},
+		surveys: map[inode]*survey{},
+		warned:  map[string]bool{}, problems: map[string]problem{},
 	}
 }
 
@@ -151,6 +153,12 @@ func hint(err error) string {
 		return "let the agent's user read the file and enter its directory, for example with setfacl, or add it to the file's group"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "raise LimitNOFILE of the service, or lower the number of open files"
+	case errors.Is(err, errUnfinished):
+		return "let it be completed; what is before was read"
+	case errors.Is(err, errDamaged):
+		return "put an undamaged copy in its place; what is before the damage was read"
+	case errors.Is(err, errMisnamed):
+		return "name it as what it is, or exclude it"
 	case errors.Is(err, errWaiting):
 		return "let its rotated copy be completed, or move files that are no copies of it, but begin like it, elsewhere"
 	case errors.Is(err, errHeld):

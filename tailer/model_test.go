@@ -17,9 +17,11 @@ import (
 
 // gen is one generation of a path, as its writer knows it.
 type gen struct {
-	text  string
-	w     *os.File // nil once nobody writes to it
-	lines int      // that no other generation has
+	text   string
+	w      *os.File // nil once nobody writes to it
+	lines  int      // that no other generation has
+	packed string   // the ending it was compressed to
+	late   bool     // written to after it was rotated
 }
 
 // history is a random life of two log files under a tailer that is killed and
@@ -60,6 +62,7 @@ func TestHistories(t *testing.T) {
 			"stop":         func(*rapid.T) { h.kill() },
 			"start":        func(*rapid.T) { h.up() },
 			"deny":         func(*rapid.T) { h.denyOne(h.pick()) },
+			"compress":     func(*rapid.T) { h.compressOne(h.pick()) },
 		})
 		h.finish()
 	})
@@ -153,6 +156,7 @@ func (h *history) lateAppend(path string) {
 	for _, g := range h.old[path] {
 		if g.w != nil {
 			h.write(g, h.line(g))
+			g.late = true
 			return
 		}
 	}
@@ -161,7 +165,7 @@ func (h *history) lateAppend(path string) {
 // shift moves app.log.1 to app.log.2 and so on.
 func (h *history) shift(path string, g *gen) {
 	for i := len(h.old[path]); i > 0; i-- {
-		h.rename(fmt.Sprintf("%s.%d", path, i), fmt.Sprintf("%s.%d", path, i+1))
+		h.rename(h.oldName(path, i), fmt.Sprintf("%s.%d%s", path, i+1, h.old[path][i-1].packed))
 	}
 	h.old[path] = append([]*gen{g}, h.old[path]...)
 }
@@ -248,7 +252,7 @@ func (h *history) deleteOldest(path string) {
 	}
 	h.current(path) // what has no successor may be the live file, whatever its name
 	h.settle()
-	h.remove(fmt.Sprintf("%s.%d", path, n))
+	h.remove(h.oldName(path, n))
 	if g := h.old[path][n-1]; g.w != nil {
 		h.must(g.w.Close())
 		g.w = nil

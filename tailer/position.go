@@ -42,9 +42,12 @@ type Position struct {
 	Ino   uint64 // 0: the inode is known to be gone, or to hold other bytes
 	Born  int64  // birth time of the inode, Unix ns; 0: unknown
 	Began int64  // mtime when the file was first followed, Unix ns
+	Mtime int64  // mtime at the last look, Unix ns: compressed copies keep it
 	First int64  // Born of the first file that was followed under this path
 	Since int64  // Began of the first file that was followed under this path
-	Size  int64  // last known size
+	Size  int64  // last known size, of compressed content as far as it is known
+
+	Packed int64 // last known size of the compressed file that has the bytes; 0: they are not compressed
 
 	Offset int64  // next unread byte
 	Base   int64  // the CRCs start here: 0, or shortly before a start in mid-file
@@ -78,8 +81,8 @@ func (p *Position) MarshalBinary() ([]byte, error) { return p.AppendBinary(nil) 
 //	byte    flags: 1 Holed, 2 Done, 4 Lost
 //	uvarint File; string Input, Path, Real
 //	[16]    Boot
-//	uvarint Dev, Ino; varint Born, Began, First, Since;
-//	uvarint Size, Offset, Base
+//	uvarint Dev, Ino; varint Born, Began, Mtime, First, Since;
+//	uvarint Size, Packed, Offset, Base
 //	[4]     CRC, big endian
 //	uvarint Head.Offset; [4] Head.CRC
 //	string  Anchor
@@ -97,9 +100,10 @@ func (p *Position) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, p.Ino)
 	b = binary.AppendVarint(b, p.Born)
 	b = binary.AppendVarint(b, p.Began)
+	b = binary.AppendVarint(b, p.Mtime)
 	b = binary.AppendVarint(b, p.First)
 	b = binary.AppendVarint(b, p.Since)
-	for _, n := range [...]int64{p.Size, p.Offset, p.Base} {
+	for _, n := range [...]int64{p.Size, p.Packed, p.Offset, p.Base} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
 	b = binary.BigEndian.AppendUint32(b, p.CRC)
@@ -151,8 +155,8 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	p.File, p.Input, p.Path, p.Real = d.uvarint(), string(d.bytes()), string(d.bytes()), string(d.bytes())
 	copy(p.Boot[:], d.take(len(p.Boot)))
 	p.Dev, p.Ino = d.uvarint(), d.uvarint()
-	p.Born, p.Began, p.First, p.Since = d.varint(), d.varint(), d.varint(), d.varint()
-	p.Size, p.Offset, p.Base, p.CRC = d.count(), d.count(), d.count(), d.crc()
+	p.Born, p.Began, p.Mtime, p.First, p.Since = d.varint(), d.varint(), d.varint(), d.varint(), d.varint()
+	p.Size, p.Packed, p.Offset, p.Base, p.CRC = d.count(), d.count(), d.count(), d.count(), d.crc()
 	p.Head = Mark{Offset: d.count(), CRC: d.crc()}
 	p.Anchor = append([]byte(nil), d.bytes()...)
 	p.Part = int(d.count())

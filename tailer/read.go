@@ -29,6 +29,7 @@ func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 			continue
 		}
 		if f.gated() {
+			t.closeStream(f) // others need it
 			t.enqueue(f)
 			continue
 		}
@@ -39,7 +40,7 @@ func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 		}
 		progress = progress || more
 	}
-	return progress, nil
+	return t.surveySome() || progress, nil
 }
 
 // gated says whether f has to wait for an older generation: until it is known
@@ -71,6 +72,10 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 	if err != nil {
 		return t.unreadable(f, err)
 	}
+	if f.pos.Packed > 0 {
+		more, err := t.turnPacked(ctx, f, &i)
+		return more || f.drained != drained && f.rotated, err
+	}
 	if ok, err := t.intact(f, &i); err != nil || !ok {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -100,10 +105,7 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 	if err != nil {
 		return t.unreadable(f, err)
 	}
-	if f.failed {
-		f.failed = false
-		t.solved(f.in, f.name)
-	}
+	t.readable(f)
 	if data == nil {
 		t.replace(f)
 		return true, nil
@@ -124,6 +126,14 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 		return !drained && f.rotated, nil
 	}
 	return true, t.emit(ctx, f, data[:n], parts, false)
+}
+
+// readable takes back that f could not be read.
+func (t *Tailer) readable(f *file) {
+	if f.failed {
+		f.failed = false
+		t.solved(f.in, f.name)
+	}
 }
 
 // unreadable notes a failed read; the next scan tries again.
@@ -265,6 +275,9 @@ func (t *Tailer) skipNULs(ctx context.Context, f *file) (bool, error) {
 func (t *Tailer) end(ctx context.Context, f *file) error {
 	if f.gated() || !t.openFile(f) {
 		return nil
+	}
+	if f.pos.Packed > 0 {
+		return t.endPacked(ctx, f)
 	}
 	data, end, err := t.block(f)
 	if err == nil {

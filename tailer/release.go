@@ -38,6 +38,7 @@ func (t *Tailer) Release() OpenFiles {
 	for t.open.list.Len() > 0 {
 		f := t.open.list.Front().Value.(*file)
 		open[f.pos.File] = openFile{f.fd, f.rotated}
+		t.closeStream(f)
 		t.open.list.Remove(f.lru)
 		f.fd = -1
 		f.in.open.Add(-1)
@@ -54,7 +55,9 @@ func (t *Tailer) adopt(f *file) {
 	}
 	if h.rotated {
 		t.rotate(f)
-		f.in.rotations.Add(-1)
+		if f.pos.Packed == 0 {
+			f.in.rotations.Add(-1)
+		}
 	}
 	if h.fd < 0 {
 		return

@@ -39,6 +39,8 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 			return c, err
 		}
 	case o == nil:
+	case o.packed != plain:
+		c.at = renamed // however it is named, there is an end to it
 	case o.home, o.path == f.pos.Path && fam.atHome() == nil:
 		c.at = atHome
 	default:
@@ -48,12 +50,14 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 		return c, nil
 	}
 	if c.at == nowhere && !c.linked || f.seen != nil && f.seen.home {
-		if f.copy, c.doubt, err = t.findCopy(ctx, fam, f); err != nil {
+		look, err := t.findCopy(ctx, fam, f)
+		if err != nil {
 			return c, err
 		}
-		c.copied = f.copy != nil
+		f.copy, c.copied = look.copy, look.copy != nil
 		// Of a file that looks intact, more than a header is proof enough.
-		c.doubt = c.doubt && (c.at != atHome || f.pos.Offset <= headSize)
+		proved := c.at == atHome && f.pos.Offset > headSize
+		c.doubt, c.later = look.doubt && !proved, look.later && !proved
 	}
 	if c.at == nowhere && !c.copied && !c.linked && !f.replaced && fam.lastAt(f.pos.Path) == f {
 		var hidden bool
@@ -64,7 +68,7 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 		// Were it followed as a new file, it could not be taken for f later.
 		fam.pending = fam.pending || hidden || c.home && c.doubt
 	}
-	if c.at == nowhere && !c.open && !c.doubt || c.copied {
+	if c.at == nowhere && !c.open && !c.doubt && !c.later || c.copied {
 		sum, err := t.candidates(ctx, fam, f)
 		if err != nil {
 			return c, err
@@ -98,8 +102,8 @@ func (t *Tailer) afterBoot(ctx context.Context, fam *family, f *file, c *facts) 
 // it may have been truncated before it was deleted.
 func (t *Tailer) nameless(ctx context.Context, f *file, c *facts) error {
 	i, err := statFD(f.fd)
-	ok := err == nil && i.size >= max(f.size, f.pos.Offset)
-	if ok && (i.size != f.size || i.mtime != f.mtime) {
+	ok := err == nil && i.size >= f.fileSize() && (f.pos.Packed > 0 || i.size >= f.pos.Offset)
+	if ok && f.pos.Packed == 0 && f.differsFrom(&i) {
 		ok, err = t.holds(ctx, f.fd, &f.pos, false)
 	}
 	switch {
@@ -124,9 +128,9 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 	if v != waitFor {
 		f.pend, f.waits = stay{}, time.Time{}
 	}
-	held := c.doubt && (c.at == atHome || c.home)
+	held := c.doubt && (c.at == atHome || c.home) || c.later && c.at == atHome
 	f.doubt = c.doubt
-	f.waiting = v == waitFor && c.bytes != unsure && (!c.doubt || held)
+	f.waiting = v == waitFor && c.bytes != unsure && (!c.doubt || held || c.later)
 	switch v {
 	case readOn:
 		f.rotated = false
@@ -148,7 +152,7 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 		// An unreadable file does not hold up the others of its family.
 		fam.pending = fam.pending || f.waiting && !held
 		t.sight.open = true
-		t.tellOfWaiting(f, held)
+		t.tellOfWaiting(f, held && c.doubt)
 	case goOn:
 		return t.goOn(ctx, fam, f)
 	case giveUp:
@@ -214,7 +218,9 @@ func (t *Tailer) rotate(f *file) {
 	f.rotated, f.drained, f.atEnd = true, false, false
 	f.active = t.now()
 	t.sight.open = true
-	f.in.rotations.Add(1)
+	if f.pos.Packed == 0 {
+		f.in.rotations.Add(1)
+	}
 	t.tended[f] = struct{}{}
 	t.enqueue(f)
 }
@@ -231,6 +237,10 @@ func (t *Tailer) move(ctx context.Context, f *file, o *seen, rotated bool) error
 	f.name, f.seen, o.owner = o.real, o, f
 	f.in.names[o.path], f.in.names[o.real] = f, f
 	f.active = t.now()
+	f.packed = unpacked{}
+	if f.pos.Packed = 0; o.packed != plain {
+		f.pos.Packed = o.size
+	}
 	f.setSize(&o.info)
 	if rotated {
 		t.tended[f] = struct{}{}
@@ -248,6 +258,12 @@ func (t *Tailer) newcomers(ctx context.Context, in *input, fam *family) error {
 		siblings = siblings[1:]
 	}
 	for _, o := range siblings {
+		if o.owner == nil && !o.doubt && o.packed != plain {
+			if goOn, err := t.packedNewcomer(ctx, in, fam, o); err != nil || !goOn {
+				return err
+			}
+			continue
+		}
 		if o.owner != nil || o.doubt || !o.matched && !fam.missed(o) {
 			continue
 		}
@@ -275,6 +291,18 @@ func (t *Tailer) newcomers(ctx context.Context, in *input, fam *family) error {
 // last returns the generation that was followed last.
 func (fam *family) last() *file { return fam.lastAt("") }
 
+// lastPlain is last among those that were not found as compressed files.
+func (fam *family) lastPlain() (last *file) {
+	for _, all := range [...][]*file{fam.live, fam.done} {
+		for _, f := range all {
+			if packingOf(f.pos.Path) == plain && (last == nil || f.pos.File > last.pos.File) {
+				last = f
+			}
+		}
+	}
+	return last
+}
+
 // lastAt is last among those that were found under path; "" is any.
 func (fam *family) lastAt(path string) (last *file) {
 	for _, all := range [...][]*file{fam.live, fam.done} {
@@ -291,9 +319,18 @@ func (fam *family) lastAt(path string) (last *file) {
 // and was rotated away before anyone looked, or could not be read then: it was
 // made before what is at home began, as a copy of that is not.
 func (fam *family) missed(o *seen) bool {
-	last := fam.last()
-	if last == nil || !younger(o, &last.pos) {
+	last := fam.lastPlain()
+	if last == nil {
 		return false
+	}
+	if o.packed != plain && last.seen != nil && last.seen.home {
+		return o.mtime >= secondOf(last.pos.Since) && !fam.knownTime(o)
+	}
+	if !younger(o, &last.pos) {
+		return false
+	}
+	if o.packed != plain {
+		return true
 	}
 	return last.seen == nil || !last.seen.home || o.born != 0 && o.born < max(last.seen.born, last.pos.Began)
 }
@@ -302,6 +339,9 @@ func (fam *family) missed(o *seen) bool {
 // followed. What is older never was the agent's business; what is younger and
 // unknown was rotated away since the last look.
 func younger(o *seen, p *Position) bool {
+	if o.packed != plain {
+		return o.mtime >= secondOf(p.Began) // when it was compressed says nothing
+	}
 	return o.mtime >= p.Since && (o.born == 0 || p.First == 0 || o.born >= p.First)
 }
 

@@ -17,8 +17,9 @@ var (
 )
 
 // homeOf returns the path that a file is written under before rotations: the
-// path itself unless its name is one that a rotation makes.
+// path itself unless its name is one that a rotation or a compression makes.
 func homeOf(path string) string {
+	path = unpackedName(path)
 	dir, name := filepath.Split(path)
 	base := stripRotation(name)
 	if base == name {
@@ -49,10 +50,11 @@ func stripRotation(name string) string {
 	return name
 }
 
-// compressed says whether a name is that of a compressed file.
-func compressed(path string) bool {
+// unknownPacking says whether a name is that of a compressed file that can't be
+// read.
+func unknownPacking(path string) bool {
 	switch filepath.Ext(path) {
-	case ".gz", ".zst", ".bz2", ".xz":
+	case ".xz", ".lz4", ".lzma":
 		return true
 	}
 	return false

@@ -56,6 +56,11 @@ func (t *Tailer) start() {
 
 func (t *Tailer) stop() {
 	t.watch.close()
+	for _, in := range t.inputs {
+		for _, s := range in.surveys {
+			s.close()
+		}
+	}
 	if !t.o.KeepOpen {
 		t.Release().Close()
 	}
@@ -157,10 +162,13 @@ func (t *Tailer) flushPartial(ctx context.Context) error {
 	if !t.o.FlushPartial {
 		return nil
 	}
+	if err := t.flushPacked(ctx); err != nil {
+		return err
+	}
 	for _, in := range t.inputs {
 		for _, fam := range in.families {
 			for _, f := range fam.live {
-				if !t.openFile(f) {
+				if f.pos.Packed > 0 || !t.openFile(f) {
 					continue
 				}
 				data, end, err := t.block(f)

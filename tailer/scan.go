@@ -19,9 +19,10 @@ type seen struct {
 	info
 	path    string // as the patterns match it
 	real    string // where symbolic links lead from there
-	matched bool   // the patterns want it; else it is a sibling of what they want
-	home    bool   // it is the path its family is written under
-	doubt   bool   // it may be the copy of a followed file, but could not be read
+	packed  packing
+	matched bool // the patterns want it; else it is a sibling of what they want
+	home    bool // it is the path its family is written under
+	doubt   bool // it may be the copy of a followed file, but could not be read
 	fam     *family
 	owner   *file // followed file with this inode and content
 }
@@ -183,12 +184,11 @@ func (t *Tailer) gather(in *input, l *listing) {
 				continue
 			}
 			fam := in.families[homeOf(p)]
-			// Compressed copies would be found here too.
-			if fam == nil || len(fam.live)+len(fam.done) == 0 || compressed(p) {
+			if fam == nil || len(fam.live)+len(fam.done) == 0 || unknownPacking(p) {
 				continue
 			}
 			if i, err := statPath(p); err == nil && i.regular() {
-				fam.seen = append(fam.seen, &seen{info: i, path: p, real: p, fam: fam})
+				fam.seen = append(fam.seen, &seen{info: i, path: p, real: p, packed: packingOf(p), fam: fam})
 			}
 		}
 	}
@@ -208,12 +208,15 @@ func byAge(a, b *seen) int {
 		}
 		return 1
 	}
-	m, n := rotationNumber(a.real), rotationNumber(b.real)
+	p, q := unpackedName(a.real), unpackedName(b.real)
+	m, n := rotationNumber(p), rotationNumber(q)
 	switch {
+	case p == q:
+		return compare(a.packed, b.packed)
 	case m >= 0 && n >= 0 && m != n:
 		return compare(n, m) // .2 is older than .1
-	case m < 0 && n < 0 && len(a.real) == len(b.real):
-		return compare(a.real, b.real) // dates
+	case m < 0 && n < 0 && len(p) == len(q):
+		return compare(p, q) // dates
 	case a.mtime != b.mtime:
 		return compare(a.mtime, b.mtime)
 	}
@@ -232,9 +235,6 @@ func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
 	case !i.regular():
 		t.warnOnce(in, i.kind(), "ignored what is not a regular file: exclude it to be rid of this warning", "path", p, "kind", i.kind())
 		return nil
-	case compressed(p):
-		t.warnOnce(in, "compressed", "ignored a compressed file: exclude it to be rid of this warning", "path", p)
-		return nil
 	}
 	o := &seen{info: i, path: p, real: p, matched: true}
 	if mode&fs.ModeSymlink != 0 {
@@ -242,12 +242,18 @@ func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
 			o.real = real
 		}
 	}
+	if unknownPacking(o.real) {
+		t.warnOnce(in, "compressed", "ignored a file whose compression is not known, only .gz, .zst and .bz2 are: exclude it to be rid of this warning", "path", p)
+		return nil
+	}
+	o.packed = packingOf(o.real)
 	return o
 }
 
 // finishScan ends the first scan durably and lets go of what is not needed.
 func (t *Tailer) finishScan(ctx context.Context, in *input) error {
 	in.stays, in.staying = in.staying, map[inode]stay{}
+	t.endSurveys(in)
 	t.solveOld(in)
 	if !in.started {
 		in.started = true

@@ -47,7 +47,7 @@ func sourcePaths(p *Position) (paths []string) {
 		dir, home := filepath.Dir(path), homeOf(path)
 		entries, _ := os.ReadDir(dir) // what can't be listed has nothing to offer
 		for _, e := range entries {
-			if at := filepath.Join(dir, e.Name()); homeOf(at) == home && !compressed(at) && !slices.Contains(paths, at) {
+			if at := filepath.Join(dir, e.Name()); homeOf(at) == home && packingOf(at) == plain && !slices.Contains(paths, at) {
 				paths = append(paths, at)
 			}
 		}

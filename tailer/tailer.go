@@ -70,7 +70,7 @@ type Options struct {
 	PollInterval  time.Duration // look at open files when there are no events, at all files without inotify; 0 means 1 s
 	RotateWait    time.Duration // how long candidates must be unchanged before loss is declared; 0 means 5 s
 	CloseInactive time.Duration // 0 means 1 min
-	MaxOpenFiles  int           // 0 means 512; exceeded only by files that no name leads to
+	MaxOpenFiles  int           // 0 means 512; exceeded only by files that no name leads to, and by compressed ones being read
 	Once          bool          // Run returns nil once everything that is there has been read
 	FlushPartial  bool          // with Once: the last line without newline is handed on too
 	Poll          bool          // do without inotify
@@ -99,6 +99,8 @@ type Tailer struct {
 	queue   []*file // files that may have something to read
 	tended  map[*file]struct{}
 	open    lru
+	streams int       // compressed files being read
+	surveys []*survey // under way, the first gets the turns
 	sight   sight
 
 	maxDone  int // finished files that an input remembers

@@ -1,0 +1,288 @@
+package tailer
+
+import (
+	"context"
+	"errors"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// survey finds out which followed files' bytes a compressed file holds. That
+// takes a pass over its content, which is done in turns, like reading; the next
+// scan goes by the result.
+type survey struct {
+	in   *input
+	path string
+	info     // of the compressed file: another size or time is another survey
+	fd   int // -1: closed
+	u    *unpacker
+	pos  Position // after the content so far, from its start
+	asks []*ask
+	todo []checkpoint // of all asks, ascending
+	end  error        // nil: under way
+	used uint64       // Tailer.phase of the last scan that asked
+}
+
+// errEnough ends a survey whose questions are all answered.
+var errEnough = errors.New("seen enough")
+
+// ask is the question whether the content is that of one followed file.
+type ask struct {
+	file   uint64
+	offset int64 // of the file when the survey began
+	base   int64
+	live   bool   // all of the content has to be seen
+	sum    uint32 // CRC-32C from base on, if that is not the start
+	differ bool
+	last   int64     // furthest checkpoint that agreed
+	at     *Position // of the content there, if the rest may be wanted
+}
+
+// checkpoint is what the content has to be up to an offset.
+type checkpoint struct {
+	Mark
+	ask   *ask
+	start bool // the ask's own sum starts here
+	based bool // it is compared with that
+}
+
+func (a *ask) holds() bool { return !a.differ && a.last == a.offset }
+
+// suspects lists the files that may have a compressed copy: something of them
+// was read, and they are not themselves compressed files that are still there.
+func (fam *family) suspects(o *seen) (all []*file) {
+	for _, f := range slices.Concat(fam.live, fam.done) {
+		if f.pos.Offset > f.pos.Base && younger(o, &f.pos) && (f.seen == nil || f.pos.Packed == 0) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// survey returns what is known of o: nil if that has to be found out first, or,
+// with o.doubt, if it can't be.
+func (t *Tailer) survey(in *input, fam *family, o *seen) *survey {
+	suspects := fam.suspects(o)
+	s := in.surveys[o.id]
+	if s != nil && (s.size != o.size || s.mtime != o.mtime || !s.answers(suspects)) {
+		s.close()
+		s = nil
+	}
+	if s == nil {
+		fd, err := t.openSeen(o)
+		if err != nil {
+			o.doubt = true
+			t.problem(in, o.real, err)
+		}
+		if err != nil || fd < 0 {
+			return nil
+		}
+		s = newSurvey(in, o, fd, suspects)
+		in.surveys[o.id] = s
+		t.surveys = append(t.surveys, s)
+	}
+	s.used = t.phase
+	switch {
+	case s.end == nil:
+		t.sight.open = true
+		return nil
+	case errors.Is(s.end, errMisnamed), isErrno(s.end):
+		o.doubt = true
+	}
+	if !errors.Is(s.end, errEnough) && !errors.Is(s.end, io.EOF) {
+		t.problem(in, o.real, s.end)
+	}
+	if o.doubt {
+		return nil
+	}
+	return s
+}
+
+func isErrno(err error) bool {
+	var no unix.Errno
+	return errors.As(err, &no)
+}
+
+// answers says whether a survey has asked for all that suspects are by now.
+func (s *survey) answers(suspects []*file) bool {
+	for _, f := range suspects {
+		a := s.of(f)
+		if a == nil || a.offset != f.pos.Offset && (f.seen == nil || f.pos.Done) {
+			return false
+		}
+	}
+	return true
+}
+
+// of returns the question after f.
+func (s *survey) of(f *file) *ask {
+	for _, a := range s.asks {
+		if a.file == f.pos.File {
+			return a
+		}
+	}
+	return nil
+}
+
+func newSurvey(in *input, o *seen, fd int, suspects []*file) *survey {
+	s := &survey{in: in, path: o.real, info: o.info, fd: fd}
+	for _, f := range suspects {
+		p := &f.pos
+		a := &ask{file: p.File, offset: p.Offset, base: p.Base, live: !p.Done}
+		s.asks = append(s.asks, a)
+		s.todo = append(s.todo, checkpoint{Mark: p.Head, ask: a})
+		if a.base > 0 {
+			s.todo = append(s.todo, checkpoint{Mark: Mark{Offset: a.base}, ask: a, start: true})
+		}
+		for _, m := range append(slices.Clone(p.Marks), Mark{p.Offset, p.CRC}) {
+			s.todo = append(s.todo, checkpoint{Mark: m, ask: a, based: a.base > 0})
+		}
+	}
+	slices.SortStableFunc(s.todo, func(a, b checkpoint) int { return compare(a.Offset, b.Offset) })
+	s.u, s.end = newUnpacker(fd, o.packed)
+	s.wants()
+	return s
+}
+
+func (s *survey) close() {
+	if s.fd < 0 {
+		return
+	}
+	if s.u != nil {
+		s.u.close()
+	}
+	unix.Close(s.fd)
+	s.u, s.fd = nil, -1
+	if s.end == nil {
+		s.end = errEnough // whoever has it in a list is done with it
+	}
+}
+
+// wants ends the survey if nothing is open any more.
+func (s *survey) wants() {
+	if s.end != nil {
+		return
+	}
+	for _, a := range s.asks {
+		if !a.differ && (a.last < a.offset || a.live || s.pos.Offset == a.offset) {
+			return
+		}
+	}
+	s.end = errEnough
+}
+
+// step goes on by at most len(b) bytes.
+func (s *survey) step(b []byte) {
+	if s.end == nil {
+		var n int
+		n, s.end = s.u.fill(b)
+		s.see(b[:n])
+		s.wants()
+	}
+	if s.end != nil {
+		s.close()
+	}
+}
+
+// see takes the next bytes of the content.
+func (s *survey) see(data []byte) {
+	for {
+		for len(s.todo) > 0 && s.todo[0].Offset == s.pos.Offset {
+			s.check(s.todo[0])
+			s.todo = s.todo[1:]
+		}
+		if len(data) == 0 {
+			return
+		}
+		n := len(data)
+		if len(s.todo) > 0 {
+			n = int(min(int64(n), s.todo[0].Offset-s.pos.Offset))
+		}
+		for _, a := range s.asks {
+			if a.base > 0 && s.pos.Offset >= a.base && !a.differ {
+				a.sum = crc32.Update(a.sum, castagnoli, data[:n])
+			}
+		}
+		s.pos.advance(data[:n])
+		data = data[n:]
+	}
+}
+
+// check compares the content so far with what it should be.
+func (s *survey) check(c checkpoint) {
+	a, sum := c.ask, s.pos.CRC
+	if c.based {
+		sum = a.sum
+	}
+	switch {
+	case a.differ, c.start:
+	case sum != c.CRC:
+		a.differ = true
+	default:
+		a.last = c.Offset
+		a.at = s.pos.clone()
+	}
+}
+
+func (p *Position) clone() *Position {
+	c := *p
+	c.Anchor, c.Marks = slices.Clone(p.Anchor), slices.Clone(p.Marks)
+	return &c
+}
+
+// whole says whether all of the content was seen, to its proper end.
+func (s *survey) whole() bool { return errors.Is(s.end, io.EOF) }
+
+// broken says whether it ended before that.
+func (s *survey) broken() bool { return !s.whole() && !errors.Is(s.end, errEnough) }
+
+// surveySome gives the first of the surveys that are under way a turn.
+func (t *Tailer) surveySome() (progress bool) {
+	for len(t.surveys) > 0 {
+		s := t.surveys[0]
+		if s.fd >= 0 {
+			s.step(t.buf[:quantum])
+			progress = true
+		}
+		if s.end == nil {
+			return progress
+		}
+		s.close()
+		t.surveys = t.surveys[1:]
+		t.asked = true
+		if progress {
+			return true
+		}
+	}
+	return progress
+}
+
+// endSurveys lets go of those that the scan that ends now had no use for.
+func (t *Tailer) endSurveys(in *input) {
+	for id, s := range in.surveys {
+		if s.used != t.phase {
+			s.close()
+			delete(in.surveys, id)
+		}
+	}
+}
+
+// partOf says whether all of the content is a beginning of what is at o.
+func (t *Tailer) partOf(ctx context.Context, s *survey, o *seen) (bool, error) {
+	if o.size < s.pos.Offset {
+		return false, nil
+	}
+	fd, err := t.openSeen(o)
+	if err != nil || fd < 0 {
+		return false, err
+	}
+	defer unix.Close(fd)
+	sum, err := t.crcsAt(ctx, fd, 0, s.pos.Offset)
+	if err != nil {
+		return false, noEOF(err)
+	}
+	return sum[0] == s.pos.CRC, nil
+}
