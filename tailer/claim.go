@@ -66,6 +66,9 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 		t.replace(f)
 	case f.pos.Boot != t.boot && !f.pos.Done && f.cut == nil && o.packed == plain && f.pos.Packed == 0:
 		f.cut = o
+		if o.mtime < t.booted {
+			f.left = o.size
+		}
 	}
 	return nil
 }

@@ -50,8 +50,8 @@ func (t *Tailer) kept(ctx context.Context, f *file) (from, nuls int64, err error
 			}
 		}
 		return end, end - hole, nil
-	case o.mtime < t.booted:
-		return min(o.size, p.Offset), 0, nil // nobody has written to it since
+	case f.left >= from:
+		return min(f.left, o.size, p.Offset), 0, nil
 	}
 	return from, 0, nil // what was read and what is new meet anywhere behind
 }

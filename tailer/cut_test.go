@@ -78,20 +78,18 @@ func TestPowerLoss(t *testing.T) {
 				f.step()
 			}
 			f.reboot(c.written, func() { c.down(f) })
-			if c.written {
-				f.append("a.log", "new\n")
+			if !c.written {
+				f.step()
 			}
+			name := "a.log"
+			if _, err := os.Stat(f.path(name)); err != nil {
+				name = "a.log.1"
+			}
+			f.append(name, "new\n")
+			f.booted = 1
 			for range 3 {
 				f.pass(6 * time.Second)
 			}
-			if !c.written {
-				name := "a.log"
-				if _, err := os.Stat(f.path(name)); err != nil {
-					name = "a.log.1"
-				}
-				f.append(name, "new\n")
-			}
-			f.step()
 			f.want(numbered(0, 1000) + c.more + "new\n")
 			if s := f.stats(); s.LostBytes != 0 || s.Lag != 0 || s.Files != 1 || s.SkippedNULs != c.nuls {
 				t.Errorf("stats: %+v", s)

@@ -112,7 +112,7 @@
 // After the machine went down a file may be shorter than its position, or have
 // NULs where data was. If the inode is the same, its first KiB is, and no copy
 // has all that was read, the file is followed anew behind what is left of it:
-// at its end if nobody has written to it since the boot, behind the NULs if
+// at its end if it was seen before anybody wrote to it again, behind the NULs if
 // there are some, else behind the longest prefix that a mark proves. In that
 // last case the lines between the mark and the cut are read twice, at most as
 // many as were read since that mark: some 32 KiB, or a thirtieth of what lies

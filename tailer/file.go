@@ -22,6 +22,7 @@ type file struct {
 	bytes  match // what that scan found there
 	copy   *seen // where its bytes are instead
 	cut    *seen // its inode, which has had other bytes since the last boot
+	left   int64 // its size when nobody had written to it since the boot; 0: never seen so
 	from   int64 // where to go on there
 	nuls   int64 // NULs in place of what was read
 	pend   stay
