@@ -60,8 +60,8 @@ e2e: harness ## the binary on bad input, and on everything that can happen to a 
 	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v /matrix)
 	cd internal/e2e/matrix && $(GO) test -count=1 -timeout 10m -parallel 4 -tags e2e
 
-soak: ## HISTORIES random lives of a log file
-	$(GO) test ./tailer -run TestHistories -rapid.checks=$(HISTORIES) -rapid.seed=$(SEED) -timeout 60m
+soak: ## HISTORIES (or N) random lives of a log file, about 120 a second
+	$(GO) test ./tailer -run TestHistories -rapid.checks=$(if $(filter command,$(firstword $(origin N))),$(N),$(HISTORIES)) -rapid.seed=$(SEED) -timeout 60m
 
 .PHONY: package
 package: ## deb, rpm and tar.gz for amd64 and arm64 in dist/

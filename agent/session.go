@@ -148,7 +148,7 @@ func tailerOptions(c *config.Config) tailer.Options {
 	for _, in := range c.Inputs {
 		o.Inputs = append(o.Inputs, tailer.Input{
 			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
-			StartAtEnd: in.StartAt == "end", MaxLineSize: int(in.MaxLineSize),
+			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), MaxLineSize: int(in.MaxLineSize),
 		})
 	}
 	return o

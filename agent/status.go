@@ -49,6 +49,7 @@ type InputStatus struct {
 	Name        string             `json:"name"`
 	Files       int                `json:"files"`
 	Open        int                `json:"open"`
+	Ignored     int                `json:"ignored"` // not written to for ignore_older
 	LagBytes    int64              `json:"lag_bytes"`
 	Bytes       int64              `json:"bytes"` // spooled
 	Records     int64              `json:"records"`
@@ -58,6 +59,7 @@ type InputStatus struct {
 	Rotations   int64              `json:"rotations"`
 	Truncations int64              `json:"truncations"`
 	LostBytes   int64              `json:"lost_bytes"`
+	SkippedNULs int64              `json:"skipped_nuls"` // bytes of holes in files
 	Errors      []tailer.FileError `json:"errors,omitempty"`
 }
 
@@ -85,9 +87,9 @@ func (a *Agent) Status() Status {
 		addStats(&t, &sum)
 		st.LagBytes += t.Lag
 		st.Inputs = append(st.Inputs, InputStatus{
-			Name: t.Name, Files: t.Files, Open: t.Open, LagBytes: t.Lag,
+			Name: t.Name, Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag,
 			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
-			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, Errors: t.Errors,
+			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Errors: t.Errors,
 		})
 	}
 	st.LagBytes += s.intake.inFlight.Load()

@@ -29,7 +29,9 @@ type input struct {
 	warned   map[string]bool
 	started  bool // the first scan is done: new files are read from their start
 
-	files, open, lag, read, rotations, truncations, lost, nuls atomic.Int64
+	ignoring int64 // files that the scan under way has ignored so far
+
+	ignored, files, open, lag, read, rotations, truncations, lost, nuls atomic.Int64
 
 	mu       sync.Mutex
 	problems map[string]problem // by path

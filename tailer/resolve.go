@@ -258,6 +258,9 @@ func (t *Tailer) newcomers(ctx context.Context, in *input, fam *family) error {
 		siblings = siblings[1:]
 	}
 	for _, o := range siblings {
+		if t.tooOld(in, fam, o) {
+			continue
+		}
 		if o.owner == nil && !o.doubt && o.packed != plain {
 			if goOn, err := t.packedNewcomer(ctx, in, fam, o); err != nil || !goOn {
 				return err
@@ -282,10 +285,22 @@ func (t *Tailer) newcomers(ctx context.Context, in *input, fam *family) error {
 			return err
 		}
 	}
-	if home != nil && home.owner == nil && home.matched {
+	if home != nil && home.owner == nil && home.matched && !t.tooOld(in, fam, home) {
 		return t.follow(ctx, in, fam, home, 0)
 	}
 	return nil
+}
+
+// tooOld says whether o is ignored for its age, and counts it.
+func (t *Tailer) tooOld(in *input, fam *family, o *seen) bool {
+	if in.IgnoreOlder <= 0 || o.owner != nil || !o.matched || t.now().Sub(time.Unix(0, o.mtime)) <= in.IgnoreOlder {
+		return false
+	}
+	if last := fam.last(); last != nil && younger(o, &last.pos) {
+		return false
+	}
+	in.ignoring++
+	return true
 }
 
 // last returns the generation that was followed last.

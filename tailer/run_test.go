@@ -326,3 +326,41 @@ func TestRest(t *testing.T) {
 		}
 	})
 }
+
+// What is old is followed once it is written to; a generation that was missed
+// is, however old it looks.
+func TestIgnoreOlder(t *testing.T) {
+	f := newFixture(t, "*.log*")
+	f.kill()
+	f.o.Inputs[0].IgnoreOlder = time.Hour
+	f.clock.t = time.Now()
+	at := f.clock.t.Add(-2 * time.Hour)
+	for _, name := range []string{"a.log", "b.log", "b.log.1"} {
+		f.append(name, name+"\n")
+		f.must(os.Chtimes(f.path(name), at, at))
+	}
+	f.append("b.log", "more\n")
+	f.start()
+	f.step()
+	f.step()
+	f.want("b.log\nmore\n")
+	if s := f.stats(); s.Ignored != 2 || s.Files != 1 {
+		t.Errorf("stats: %+v", s)
+	}
+	f.append("a.log", "more\n")
+	f.step()
+	f.want("b.log\nmore\na.log\nmore\n")
+	f.restart(func() {
+		f.rename("b.log", "b.log.2")
+		f.append("b.log.1", "grown\n") // never followed before
+		f.append("b.log", "new\n")
+	})
+	f.clock.t = f.clock.t.Add(3 * time.Hour)
+	f.append("b.log", "")
+	f.pass(0)
+	f.pass(idle)
+	if s := f.stats(); s.Ignored != 0 || s.Lag != 0 {
+		t.Errorf("after three hours: %+v", s)
+	}
+	f.wantStreams("a.log\nmore\n", "b.log\nmore\n", "b.log.1\ngrown\n", "new\n")
+}

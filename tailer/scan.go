@@ -252,6 +252,8 @@ func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
 
 // finishScan ends the first scan durably and lets go of what is not needed.
 func (t *Tailer) finishScan(ctx context.Context, in *input) error {
+	in.ignored.Store(in.ignoring)
+	in.ignoring = 0
 	in.stays, in.staying = in.staying, map[inode]stay{}
 	t.endSurveys(in)
 	t.solveOld(in)

@@ -52,11 +52,14 @@ type Handler interface {
 
 // Input is what to follow.
 type Input struct {
-	Name        string
-	Include     []string // absolute doublestar patterns
-	Exclude     []string
-	StartAtEnd  bool // files that exist at the first start are followed from their end
-	MaxLineSize int  // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
+	Name       string
+	Include    []string // absolute doublestar patterns
+	Exclude    []string
+	StartAtEnd bool // files that exist at the first start are followed from their end
+	// IgnoreOlder: what was not written to for that long is not followed before
+	// it is, unless it is a younger generation of a followed file; 0: all is.
+	IgnoreOlder time.Duration
+	MaxLineSize int // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
 }
 
 // Options configure a tailer.
@@ -235,6 +238,7 @@ type InputStats struct {
 	Name                   string
 	Files                  int   // followed
 	Open                   int   // with an open descriptor
+	Ignored                int   // not written to for IgnoreOlder, as the last scan found
 	Lag                    int64 // bytes in files and not yet read
 	BytesRead              int64
 	Rotations, Truncations int64
@@ -265,7 +269,7 @@ func (in *input) snapshot(mu *sync.Mutex) InputStats {
 		problems = append(problems, in.problems[path].FileError)
 	}
 	return InputStats{
-		Name: in.Name, Files: int(in.files.Load()), Open: int(in.open.Load()), Lag: in.lag.Load(),
+		Name: in.Name, Files: int(in.files.Load()), Open: int(in.open.Load()), Ignored: int(in.ignored.Load()), Lag: in.lag.Load(),
 		BytesRead: in.read.Load(), Rotations: in.rotations.Load(), Truncations: in.truncations.Load(),
 		LostBytes: in.lost.Load(), SkippedNULs: in.nuls.Load(), Errors: problems,
 	}

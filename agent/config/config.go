@@ -105,13 +105,14 @@ type Telemetry struct {
 
 // Input is one [[input]]. Chunk and Key hold the merged values after Load.
 type Input struct {
-	Name        string   `toml:"name"`     // unique
-	Include     []string `toml:"include"`  // absolute doublestar patterns
-	Exclude     []string `toml:"exclude"`  // absolute doublestar patterns
-	Format      string   `toml:"format"`   // json, text
-	Validate    string   `toml:"validate"` // json: full, off
-	Fields      []string `toml:"fields"`   // time, host, file, offset; text: message, and all if none are written
-	StartAt     string   `toml:"start_at"` // beginning, end
+	Name        string   `toml:"name"`         // unique
+	Include     []string `toml:"include"`      // absolute doublestar patterns
+	Exclude     []string `toml:"exclude"`      // absolute doublestar patterns
+	Format      string   `toml:"format"`       // json, text
+	Validate    string   `toml:"validate"`     // json: full, off
+	Fields      []string `toml:"fields"`       // time, host, file, offset; text: message, and all if none are written
+	StartAt     string   `toml:"start_at"`     // beginning, end
+	IgnoreOlder Duration `toml:"ignore_older"` // files not written to for longer are not followed; 0: all are
 	MaxLineSize Size     `toml:"max_line_size"`
 	Chunk       Chunk    `toml:"chunk"`
 	Key         string   `toml:"key"`

@@ -92,6 +92,7 @@ var rules = map[string]rule{
 	"input.mask_fields":   unique,
 	"input.mask_fields[]": dotted,
 	"input.start_at":      oneOf("beginning", "end"),
+	"input.ignore_older":  between(0, 100_000*hour),
 	"input.max_line_size": between(kib, 64*mib),
 }
 

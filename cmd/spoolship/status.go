@@ -76,9 +76,9 @@ func printStatus(w io.Writer, st *agent.Status) error {
 	} else {
 		fmt.Fprintf(t, "last upload\t%s ago: s3://%s/%s\n", since(st.Uploads.LastTime), st.Bucket, st.Uploads.LastKey)
 	}
-	fmt.Fprintf(t, "\ninput\tfiles\topen\tlag\tspooled\trecords\tinvalid\trotations\ttruncations\tlost\n")
+	fmt.Fprintf(t, "\ninput\tfiles\topen\tignored\tlag\tspooled\trecords\tinvalid\trotations\ttruncations\tlost\n")
 	for _, in := range st.Inputs {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Name, in.Files, in.Open, size(in.LagBytes), size(in.Bytes),
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Name, in.Files, in.Open, in.Ignored, size(in.LagBytes), size(in.Bytes),
 			humanize.Comma(in.Records), humanize.Comma(in.Invalid), in.Rotations, in.Truncations, size(in.LostBytes))
 	}
 	if len(st.Losses) > 0 {
