@@ -28,6 +28,7 @@ type Config struct {
 
 	ScanInterval, PollInterval, RotateWait time.Duration
 	MaxOpenFiles                           int
+	ReadRate                               string
 
 	Inputs []Input
 }
@@ -77,6 +78,7 @@ func (c *Config) TOML() string {
 	f.duration("scan_interval", c.ScanInterval)
 	f.duration("poll_interval", c.PollInterval)
 	f.duration("rotate_wait", c.RotateWait)
+	f.str("read_rate", c.ReadRate)
 	if c.MaxOpenFiles > 0 {
 		fmt.Fprintf(f, "max_open_files = %d\n", c.MaxOpenFiles)
 	}

@@ -30,6 +30,9 @@ type InputStatus struct {
 	Rotations   int64 `json:"rotations"`
 	Truncations int64 `json:"truncations"`
 	LostBytes   int64 `json:"lost_bytes"`
+	Errors      []struct {
+		Path string
+	} `json:"errors"`
 }
 
 // Position is one durable offset of GET /positions.

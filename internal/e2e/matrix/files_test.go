@@ -3,9 +3,15 @@
 package matrix
 
 import (
+	"errors"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/spoolship/spoolship/internal/e2e/agentproc"
 )
@@ -156,11 +162,96 @@ var rows = []struct {
 		w.expect("late", w.append("a/b/c/d/late.log", w.events("late", 10)))
 		w.spooled(10)
 	}},
+	{"rotated and compressed while stopped", func(w *world) {
+		w.stop()
+		w.expect("tail", w.append(file, w.events("tail", 1000)))
+		w.compress(file, file+".2.gz")
+		w.expect("unseen", w.append(file, w.events("unseen", 1000)))
+		w.compress(file, file+".1.zst")
+		w.expect("new", w.append(file, w.events("new", 10)))
+	}},
+	{"truncated while stopped, with a compressed copy", func(w *world) {
+		w.stop()
+		w.expect("tail", w.append(file, w.events("tail", 10)))
+		w.copy(file, file+".1")
+		w.compress(file+".1", file+".1.gz")
+		w.must(os.Truncate(w.path(file), 0))
+		w.expect("longer", w.append(file, w.events("longer", 1000)))
+	}},
+	{"compressed files that match", func(w *world) {
+		w.stop()
+		w.cfg.Inputs[0].Include = append(w.cfg.Inputs[0].Include, w.path("*.gz"), w.path("*.zst"))
+		w.expect("gzip", w.append("gzip", w.events("gzip", 10_000)))
+		w.expect("zstd", w.append("zstd", w.events("zstd", 10_000)))
+		w.compress("gzip", "archive-20260101.gz")
+		w.compress("zstd", "archive-20260102.zst")
+		w.start()
+		w.spooled(20_000)
+		w.compress(file, file+".1.gz") // all of it was read
+		w.expect("new", w.append(file, w.events("new", 10)))
+		w.spooled(20_010)
+	}},
+	{"compressed file, cut off, completed later", func(w *world) {
+		w.stop()
+		w.cfg.Inputs[0].Include = append(w.cfg.Inputs[0].Include, w.path("*.gz"))
+		w.expect("whole", w.append("whole", w.events("whole", 50_000)))
+		w.compress("whole", "whole.gz")
+		whole, err := os.ReadFile(w.path("whole.gz"))
+		w.must(err)
+		w.must(os.Truncate(w.path("whole.gz"), int64(len(whole)/2)))
+		w.start()
+		w.status("the problem", func(s agentproc.Status) bool {
+			return len(s.Inputs[0].Errors) == 1 && strings.HasSuffix(s.Inputs[0].Errors[0].Path, "whole.gz")
+		})
+		w.expect("other", w.append("other.log", w.events("other", 10)))
+		w.must(os.WriteFile(w.path("whole.gz"), whole, 0o644))
+		w.spooled(50_010)
+	}},
+	{"killed in the middle of a compressed file", func(w *world) {
+		w.stop()
+		w.cfg.Inputs[0].Include = append(w.cfg.Inputs[0].Include, w.path("*.gz"))
+		const lines = 100_000
+		w.expect("large", w.append("large", w.events("large", lines)))
+		w.compress("large", "large.gz")
+		w.cfg.ReadRate = "4MiB/s" // so that there is a middle
+		for _, n := range []int64{10_000, 20_000} {
+			w.start()
+			w.status("a part of it", func(s agentproc.Status) bool {
+				if s.Inputs[0].Records >= lines-n {
+					w.t.Errorf("%d records spooled before it was killed", s.Inputs[0].Records)
+				}
+				return s.Inputs[0].Records >= n
+			})
+			w.proc.Kill()
+			w.proc = nil
+		}
+		w.cfg.ReadRate = ""
+	}},
 	{"deleted as soon as it was spooled", func(w *world) {
 		w.expect("short", w.append("short.log", w.events("short", 10)))
 		w.spooled(20)
 		w.must(os.Remove(w.path("short.log")))
 	}},
+}
+
+// compress puts a compressed copy in a file's place, as compressors do.
+func (w *world) compress(from, to string) {
+	w.t.Helper()
+	text, err := os.ReadFile(w.path(from))
+	w.must(err)
+	info, err := os.Stat(w.path(from))
+	w.must(err)
+	f, err := os.Create(w.path(to))
+	w.must(err)
+	var z io.WriteCloser = gzip.NewWriter(f)
+	if filepath.Ext(to) == ".zst" {
+		z, err = zstd.NewWriter(f)
+		w.must(err)
+	}
+	_, err = z.Write(text)
+	w.must(errors.Join(err, z.Close(), f.Close()))
+	w.must(os.Chtimes(w.path(to), info.ModTime(), info.ModTime()))
+	w.must(os.Remove(w.path(from)))
 }
 
 // copy copies a file as cp does.
