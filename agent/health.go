@@ -2,6 +2,7 @@ package agent
 
 import (
 	"log/slog"
+	"maps"
 	"sort"
 	"sync"
 	"time"
@@ -29,18 +30,24 @@ type Problem struct {
 	Count int64     `json:"count"` // how often it happened since then
 
 	kinds map[string]bool // logged since then
+	told  bool            // some of it was logged
 }
 
 // health keeps what is wrong now. It logs each kind of a problem once, and its
-// end once with a count.
+// end once with a count. A problem that comes and goes is logged once a minute.
 type health struct {
-	log *slog.Logger
-	mu  sync.Mutex
-	now map[string]*Problem
+	log    *slog.Logger
+	mu     sync.Mutex
+	now    map[string]*Problem
+	logged map[string]time.Time // by cause and kind; cleared of what is old
 }
 
+// logAgain is how long after it was logged a problem that went away and came
+// back is logged again.
+const logAgain = time.Minute
+
 func newHealth(log *slog.Logger) *health {
-	return &health{log: log, now: make(map[string]*Problem)}
+	return &health{log: log, now: make(map[string]*Problem), logged: make(map[string]time.Time)}
 }
 
 // fail notes a failure. kind is what makes it news: texts may name another
@@ -58,11 +65,17 @@ func (h *health) fail(cause, kind string, err error, hint string) {
 	if p.kinds[kind] {
 		return
 	}
-	p.kinds[kind] = true
+	now := time.Now()
+	maps.DeleteFunc(h.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= logAgain })
+	if _, late := h.logged[cause+"\x00"+kind]; late {
+		return
+	}
+	h.logged[cause+"\x00"+kind] = now
+	p.kinds[kind], p.told = true, true
 	if hint == "" {
-		h.log.Error(cause + ": " + p.Error)
+		h.log.Error(cause+": "+p.Error, "cause", cause)
 	} else {
-		h.log.Error(cause+": "+p.Error, "hint", hint)
+		h.log.Error(cause+": "+p.Error, "cause", cause, "hint", hint)
 	}
 }
 
@@ -74,7 +87,10 @@ func (h *health) ok(cause string) {
 		return
 	}
 	delete(h.now, cause)
-	h.log.Info(cause+": fine again", "after", time.Since(p.Since).Round(time.Millisecond).String(), "failures", p.Count)
+	if !p.told {
+		return
+	}
+	h.log.Info(cause+": fine again", "cause", cause, "after", time.Since(p.Since).Round(time.Millisecond).String(), "failures", p.Count)
 }
 
 // problems returns what is wrong now, oldest first.

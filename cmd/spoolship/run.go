@@ -54,7 +54,7 @@ func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writ
 	}
 	level := &slog.LevelVar{}
 	level.Set(logLevel(c.Agent.LogLevel))
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	log := newLog(stderr, level)
 	dest, err := newSink(ctx, c)
 	if err != nil {
 		return err
