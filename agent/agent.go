@@ -35,6 +35,7 @@ type Options struct {
 
 	Once         bool // ship what is there, then return
 	FlushPartial bool // with Once: last lines without newline too
+	Drain        bool // when ctx ends, ship what is spooled before Run returns
 
 	// Hook is called with the name of each durable step; an error is treated
 	// as the step's failure. Tests crash the process there.
@@ -66,6 +67,7 @@ type Agent struct {
 	mu       sync.Mutex
 	endShift context.CancelFunc // ends what works by the present setup
 	counters map[string]*inputCounters
+	paused   map[string]time.Time         // inputs, and since when
 	past     map[string]tailer.InputStats // sums of the sessions that are over
 }
 
@@ -80,7 +82,7 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{
 		o: o, health: newHealth(o.Logger), losses: newLossLog(o.Logger), started: time.Now(),
 		opening: pulse{loop: "spool"}, over: make(chan struct{}),
-		counters: make(map[string]*inputCounters), past: make(map[string]tailer.InputStats),
+		counters: make(map[string]*inputCounters), paused: make(map[string]time.Time), past: make(map[string]tailer.InputStats),
 	}
 	su, err := a.newSetup(o.Config, o.Sink)
 	if err != nil {
@@ -161,8 +163,8 @@ const (
 )
 
 // Run works until ctx ends (nil), everything is shipped (Once), or something
-// fails for good. It returns within [agent] shutdown_timeout of ctx's end. It is
-// called once.
+// fails for good. It returns within [agent] shutdown_timeout of ctx's end, or
+// (Drain) when all that is spooled then is shipped. It is called once.
 func (a *Agent) Run(ctx context.Context) error {
 	defer close(a.over)
 	stopServing := func() {}

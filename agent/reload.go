@@ -84,15 +84,7 @@ func (a *Agent) Reload(ctx context.Context, c *config.Config, dest sink.Sink) (C
 	if dest == old.sink && len(change.Changed) == len(change.Restart) {
 		return change, nil
 	}
-	a.renew(su)
-	select {
-	case <-su.following:
-		return change, nil
-	case <-a.over:
-		return change, ErrEnded
-	case <-ctx.Done():
-		return change, fmt.Errorf("the new configuration is at work, but its files are not followed yet: %w", ctx.Err())
-	}
+	return change, a.renew(ctx, su)
 }
 
 // ReloadFailed makes a configuration that was refused known in log and status,
@@ -105,13 +97,22 @@ func (a *Agent) ReloadFailed(err error) {
 // Reloaded takes back what ReloadFailed said.
 func (a *Agent) Reloaded() { a.health.ok(causeConfig) }
 
-// renew ends what works by the present setup. The session goes on with su.
-func (a *Agent) renew(su *setup) {
+// renew ends what works by the present setup, has the session go on with su,
+// and waits until files are followed by it.
+func (a *Agent) renew(ctx context.Context, su *setup) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.setup.Store(su)
 	if a.endShift != nil {
 		a.endShift()
+	}
+	a.mu.Unlock()
+	select {
+	case <-su.following:
+		return nil
+	case <-a.over:
+		return ErrEnded
+	case <-ctx.Done():
+		return fmt.Errorf("it is at work, but the files are not followed yet: %w", ctx.Err())
 	}
 }
 
@@ -144,9 +145,10 @@ func (a *Agent) replace(s *session) {
 	}
 }
 
-// now returns the session and what the earlier ones have counted.
-func (a *Agent) now() (*session, map[string]tailer.InputStats) {
+// now returns the session, what the earlier ones have counted, and the inputs
+// that are paused.
+func (a *Agent) now() (s *session, past map[string]tailer.InputStats, paused map[string]time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.current.Load(), maps.Clone(a.past)
+	return a.current.Load(), maps.Clone(a.past), maps.Clone(a.paused)
 }

@@ -71,6 +71,9 @@ func (a *Agent) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.Status(), nil) })
 	mux.HandleFunc("POST /reload", a.serveReload)
+	mux.HandleFunc("POST /flush", a.serveFlush)
+	mux.HandleFunc("POST /pause", func(w http.ResponseWriter, r *http.Request) { a.servePause(w, r, true) })
+	mux.HandleFunc("POST /resume", func(w http.ResponseWriter, r *http.Request) { a.servePause(w, r, false) })
 	mux.HandleFunc("GET /positions", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		list, err := FilePositions(sp)
 		reply(w, list, err)
@@ -113,6 +116,34 @@ func (a *Agent) serveReload(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 	default:
 		reply(w, change, nil)
+	}
+}
+
+// serveFlush answers 504 with what is left if the parameter timeout was too
+// short.
+func (a *Agent) serveFlush(w http.ResponseWriter, r *http.Request) {
+	timeout, err := time.ParseDuration(r.FormValue("timeout"))
+	if err != nil {
+		http.Error(w, "timeout: "+err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	switch err := a.Flush(ctx); {
+	case errors.Is(err, context.DeadlineExceeded):
+		http.Error(w, err.Error(), http.StatusGatewayTimeout)
+	default:
+		reply(w, struct{}{}, err)
+	}
+}
+
+// servePause answers 422 if the parameter input names none.
+func (a *Agent) servePause(w http.ResponseWriter, r *http.Request, on bool) {
+	switch err := a.Pause(r.Context(), r.FormValue("input"), on); {
+	case errors.Is(err, ErrNoInput):
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+	default:
+		reply(w, struct{}{}, err)
 	}
 }
 

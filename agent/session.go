@@ -92,6 +92,7 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 		return nil, fmt.Errorf("read positions: %w", err)
 	}
 	o := tailerOptions(c)
+	a.markPaused(o.Inputs)
 	for _, p := range positions {
 		o.Positions = append(o.Positions, p.Data)
 	}
@@ -188,15 +189,24 @@ func (s *session) run(agentCtx, ctx context.Context, a *Agent) error {
 		}
 		return nil
 	})
-	g.Go(func() error { return s.roll(rolling, work, ctx, sealed, a.o.Once) })
+	// Whether all that is spooled is shipped before the end.
+	finish := func() bool { return a.o.Once && ctx.Err() == nil || a.o.Drain && agentCtx.Err() != nil }
+	g.Go(func() error { return s.roll(rolling, work, sealed, finish) })
 	g.Go(func() error {
-		return s.ship(ctx, work, cancel, sealed, func() time.Duration {
+		stop, stopShipping := context.WithCancel(work)
+		defer stopShipping()
+		defer context.AfterFunc(ctx, func() {
+			if finish() {
+				return
+			}
+			stopShipping()
 			timeout := time.Duration(s.setup.cfg.Agent.ShutdownTimeout)
 			if agentCtx.Err() == nil {
 				timeout = min(timeout, renewWait)
 			}
-			return timeout
-		})
+			time.AfterFunc(timeout, cancel) // uploads that run may end until then
+		})()
+		return s.shipper.Run(work, stop, sealed)
 	})
 	g.Go(func() error { return s.announce(reading, a) })
 	g.Go(func() error {
@@ -232,24 +242,17 @@ func (s *session) complete(ctx context.Context) error {
 	return nil
 }
 
-// roll seals by age until everything is spooled, and then, with once and
-// unless the agent was told to stop, the rest.
-func (s *session) roll(rolling, work, ctx context.Context, sealed chan<- struct{}, once bool) error {
+// roll seals by age until everything is spooled, and then, if finish says so,
+// the rest.
+func (s *session) roll(rolling, work context.Context, sealed chan<- struct{}, finish func() bool) error {
 	if err := s.roller.Run(rolling); err != nil || work.Err() != nil {
 		return err
 	}
-	if !once || ctx.Err() != nil {
+	if !finish() {
 		return nil
 	}
 	defer close(sealed)
 	return s.roller.sealAll(work)
-}
-
-// ship uploads until ctx ends, or until all is acked once sealed is closed.
-// After ctx's end running uploads have timeout to finish.
-func (s *session) ship(ctx, work context.Context, cancel context.CancelFunc, sealed <-chan struct{}, timeout func() time.Duration) error {
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(timeout(), cancel) })()
-	return s.shipper.Run(work, ctx, sealed)
 }
 
 // announce tells once that files are followed.

@@ -47,6 +47,7 @@ type Status struct {
 // InputStatus is the part of one input.
 type InputStatus struct {
 	Name        string             `json:"name"`
+	Paused      time.Time          `json:"paused,omitzero"` // since when it is not read
 	Files       int                `json:"files"`
 	Open        int                `json:"open"`
 	Ignored     int                `json:"ignored"` // not written to for ignore_older
@@ -77,7 +78,7 @@ func (a *Agent) Status() Status {
 	if keys := a.pending.Load(); keys != nil {
 		st.NeedsRestart = *keys
 	}
-	s, past := a.now()
+	s, past, paused := a.now()
 	if s == nil {
 		return st
 	}
@@ -87,7 +88,7 @@ func (a *Agent) Status() Status {
 		addStats(&t, &sum)
 		st.LagBytes += t.Lag
 		st.Inputs = append(st.Inputs, InputStatus{
-			Name: t.Name, Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag,
+			Name: t.Name, Paused: paused[t.Name], Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag,
 			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
 			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Errors: t.Errors,
 		})

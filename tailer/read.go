@@ -28,6 +28,10 @@ func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 		if f.pos.Done || f.replaced {
 			continue
 		}
+		if f.in.Paused {
+			t.watchOnly(f)
+			continue
+		}
 		if f.gated() {
 			t.closeStream(f) // others need it
 			t.enqueue(f)
@@ -41,6 +45,15 @@ func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 		progress = progress || more
 	}
 	return t.surveySome() || progress, nil
+}
+
+// watchOnly holds a file of a paused input open and notes how much there is to read.
+func (t *Tailer) watchOnly(f *file) {
+	if t.openFile(f) {
+		if i, err := statFD(f.fd); err == nil && i.size >= f.size { // a scan sees to the rest
+			f.setSize(&i)
+		}
+	}
 }
 
 // gated says whether f has to wait for an older generation: until it is known

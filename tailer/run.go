@@ -154,7 +154,7 @@ func (t *Tailer) still(f *file) bool {
 	if f.atEnd && !f.grown && !f.rotated {
 		long = min(long, closeRead)
 	}
-	return !f.waiting && t.polled.Sub(f.active) >= long
+	return !f.waiting && !f.in.Paused && t.polled.Sub(f.active) >= long
 }
 
 // flushPartial hands on the last lines that have no newline, if that is wanted.

@@ -59,7 +59,8 @@ type Input struct {
 	// IgnoreOlder: what was not written to for that long is not followed before
 	// it is, unless it is a younger generation of a followed file; 0: all is.
 	IgnoreOlder time.Duration
-	MaxLineSize int // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
+	Paused      bool // files are followed, but not read
+	MaxLineSize int  // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
 }
 
 // Options configure a tailer.

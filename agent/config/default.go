@@ -10,7 +10,7 @@ func Default() *Config {
 		Agent: Agent{
 			StateDir:        "/var/lib/spoolship",
 			LogLevel:        "info",
-			ShutdownTimeout: Duration(3 * time.Second),
+			ShutdownTimeout: Duration(2 * time.Second),
 			ScanInterval:    Duration(10 * time.Second),
 			PollInterval:    Duration(time.Second),
 			RotateWait:      Duration(5 * time.Second),

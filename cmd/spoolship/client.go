@@ -32,6 +32,12 @@ func newClient(c *config.Config) *client {
 	}}
 }
 
+// patient waits for answers as long as it takes.
+func (c *client) patient() *client {
+	c.http.Transport.(*http.Transport).ResponseHeaderTimeout = 0
+	return c
+}
+
 // errNoAgent is how calls fail when nobody answers on the socket.
 var errNoAgent = errors.New("no agent answers")
 
@@ -62,7 +68,7 @@ func (c *client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 		case http.StatusUnprocessableEntity:
 			return nil, &exitError{err: errors.New(strings.TrimSpace(string(text))), code: exitUsage}
 		case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return nil, &exitError{err: err, code: exitTemporary}
+			return nil, &exitError{err: errors.New(strings.TrimSpace(string(text))), code: exitTemporary}
 		}
 		return nil, err
 	}

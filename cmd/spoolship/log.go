@@ -59,8 +59,7 @@ func newPriorities(w io.Writer, o *slog.HandlerOptions) *priorities {
 	return &priorities{Handler: plain, w: w, mu: &sync.Mutex{}, buf: buf}
 }
 
-// Handle writes the line at once: the journal takes the end of a write for
-// nothing, but other threads may write too.
+// Handle writes a line with one call, so that no other comes between.
 func (p *priorities) Handle(ctx context.Context, r slog.Record) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

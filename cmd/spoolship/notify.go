@@ -32,6 +32,7 @@ type notifier struct {
 	ready    chan struct{} // closed when files are followed
 	last     string        // status that was sent
 	stuck    string        // loop that was found stuck
+	drain    bool          // a stop may take any time
 
 	quit, done chan struct{} // to end run, and closed when it has
 }
@@ -39,11 +40,11 @@ type notifier struct {
 // notify tells the service manager of the agent until ctx ends and then, until
 // stop, that it stops. Without a service manager it returns nil, all methods of
 // which do nothing.
-func notify(ctx context.Context, a *agent.Agent, ready chan struct{}, log *slog.Logger) *notifier {
+func notify(ctx context.Context, a *agent.Agent, ready chan struct{}, drain bool, log *slog.Logger) *notifier {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil
 	}
-	n := &notifier{agent: a, log: log, ready: ready, quit: make(chan struct{}), done: make(chan struct{})}
+	n := &notifier{agent: a, log: log, ready: ready, drain: drain, quit: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if n.watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
 		log.Warn("no watchdog", "error", err)
@@ -136,18 +137,22 @@ func (n *notifier) sign(at phase) {
 		n.log.Info("no loop is stuck any more", "loop", n.stuck)
 		n.stuck = ""
 	}
-	if at == starting { // however long a full disk or a slow file system takes
+	// However long a full disk or a slow file system takes, or an outage at the end.
+	if at == starting || at == stopping && n.drain {
 		n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (stuckAfter + statusEvery).Microseconds()))
 	}
 	if n.watchdog > 0 {
 		n.send(daemon.SdNotifyWatchdog)
 	}
-	if at == stopping {
-		n.status("Stopping; what is not in the bucket yet stays in the spool")
-		return
-	}
 	st := n.agent.Status()
-	n.status(statusLine(&st))
+	switch {
+	case at == stopping && n.drain:
+		n.status("Shipping what is left before the end: " + size(st.BacklogBytes))
+	case at == stopping:
+		n.status("Stopping; what is not in the bucket yet stays in the spool")
+	default:
+		n.status(statusLine(&st))
+	}
 }
 
 func (n *notifier) status(text string) {

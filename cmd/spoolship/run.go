@@ -17,7 +17,7 @@ import (
 )
 
 func newRun() *cobra.Command {
-	var once, flushPartial bool
+	var o agent.Options
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Follow the files and ship their lines",
@@ -25,12 +25,17 @@ func newRun() *cobra.Command {
 ships them until SIGTERM or SIGINT. A stop takes seconds and loses nothing;
 neither does SIGKILL.
 
-With --once it ships what is there and exits 0 when all of it is in the bucket.
+With --drain a stop ships everything that is spooled first, however long that
+takes; a second signal ends it at once. With --once it ships what is there and
+exits 0 when all of it is in the bucket.
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if flushPartial && !once {
+			if o.FlushPartial && !o.Once {
 				return usage(errors.New("--flush-partial goes with --once"))
+			}
+			if o.Drain && o.Once {
+				return usage(errors.New("--drain goes without --once"))
 			}
 			c, err := loadLoud(cmd)
 			if err != nil {
@@ -40,15 +45,16 @@ With --once it ships what is there and exits 0 when all of it is in the bucket.
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), path, c, cmd.ErrOrStderr(), once, flushPartial)
+			return runAgent(cmd.Context(), path, c, cmd.ErrOrStderr(), o)
 		},
 	}
-	cmd.Flags().BoolVar(&once, "once", false, "ship what is there, then exit")
-	cmd.Flags().BoolVar(&flushPartial, "flush-partial", false, "with --once: ship last lines that have no newline yet, too")
+	cmd.Flags().BoolVar(&o.Once, "once", false, "ship what is there, then exit")
+	cmd.Flags().BoolVar(&o.Drain, "drain", false, "when told to stop, ship what is spooled first")
+	cmd.Flags().BoolVar(&o.FlushPartial, "flush-partial", false, "with --once: ship last lines that have no newline yet, too")
 	return cmd
 }
 
-func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writer, once, flushPartial bool) error {
+func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writer, o agent.Options) error {
 	if c.Agent.MaxProcs > 0 {
 		runtime.GOMAXPROCS(c.Agent.MaxProcs)
 	}
@@ -62,30 +68,28 @@ func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writ
 	reloads := &reloader{path: path, log: log, level: level, cfg: c, dest: dest}
 	defer reloads.close()
 	ready := make(chan struct{})
-	o := agent.Options{
-		Config: c, Sink: dest, Logger: log, Version: version, Hook: failpoint(),
-		Once: once, FlushPartial: flushPartial, Ready: func() { close(ready) },
-	}
-	if !once {
+	o.Config, o.Sink, o.Logger, o.Version, o.Hook = c, dest, log, version, failpoint()
+	o.Ready = func() { close(ready) }
+	if !o.Once {
 		o.Reload = reloads.reload
 	}
 	a, err := agent.New(o)
 	if err != nil {
 		return err
 	}
-	reloads.agent, reloads.told = a, notify(ctx, a, ready, log)
+	reloads.agent, reloads.told = a, notify(ctx, a, ready, o.Drain, log)
 	defer reloads.told.stop()
-	if !once {
+	if !o.Once {
 		defer reloads.listen(ctx)()
 	}
 	log.Info("starting", "version", version, "state_dir", c.Agent.StateDir, "bucket", c.S3.Bucket, "pid", os.Getpid())
 	began, done := time.Now(), func() {}
-	if once {
+	if o.Once {
 		done = showProgress(a, stderr)
 	}
 	err = a.Run(ctx)
 	done()
-	if once && (err == nil || a.Status().Uploads.Objects > 0) {
+	if o.Once && (err == nil || a.Status().Uploads.Objects > 0) {
 		printShipped(a, stderr, time.Since(began))
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -105,7 +106,13 @@ func printHealth(w io.Writer, st *agent.Status) {
 			fmt.Fprintf(w, "    fix: %s\n", p.Hint)
 		}
 	}
+	if len(st.NeedsRestart) > 0 {
+		fmt.Fprintf(w, "  changed, and waiting for a restart: %s\n", strings.Join(st.NeedsRestart, ", "))
+	}
 	for _, in := range st.Inputs {
+		if !in.Paused.IsZero() {
+			fmt.Fprintf(w, "  input %s is paused since %s\n    go on: spoolship resume %s\n", in.Name, in.Paused.Format(time.DateTime), in.Name)
+		}
 		for _, e := range in.Errors {
 			fmt.Fprintf(w, "  input %s, %s: %s\n    fix: %s\n", in.Name, e.Path, e.Problem, e.Hint)
 		}
