@@ -60,6 +60,8 @@ func (l *loader) checkS3() {
 	}
 	l.checkKeys()
 	l.checkRole()
+	l.checkObjects()
+	l.checkWay()
 }
 
 // levels are the highest compression levels; the lowest is 1.

@@ -92,6 +92,23 @@ type S3 struct {
 	RoleDuration Duration `toml:"duration"` // of the role's sessions
 	STSEndpoint  string   `toml:"sts_endpoint"`
 
+	ContentType  string `toml:"content_type"`
+	Metadata     string `toml:"metadata"` // name=value, joined by commas
+	Tags         string `toml:"tags"`     // name=value, joined by commas
+	ACL          string `toml:"acl"`
+	StorageClass string `toml:"storage_class"`
+	Encryption   string `toml:"encryption"` // AES256, aws:kms, aws:kms:dsse
+	KMSKeyID     string `toml:"kms_key_id"`
+	BucketKey    bool   `toml:"bucket_key"`
+	RequestPayer bool   `toml:"request_payer"`
+	BucketOwner  string `toml:"expected_bucket_owner"`
+
+	DualStack  bool   `toml:"dualstack"`
+	FIPS       bool   `toml:"fips"`
+	Accelerate bool   `toml:"accelerate"`
+	CAFile     string `toml:"ca_file"` // absolute
+	Proxy      string `toml:"proxy"`   // URL
+
 	Conditional string   `toml:"conditional"` // auto, always, never
 	MaxUploads  int      `toml:"max_uploads"`
 	UploadRate  Rate     `toml:"upload_rate"` // 0: no limit

@@ -34,6 +34,7 @@ func Default() *Config {
 			Key:          "{input}/dt={date}/hour={hour}/{host}-{queue}-{chunk}-{records}-{id}.ndjson{ext}",
 			SessionName:  "spoolship",
 			RoleDuration: Duration(time.Hour),
+			ContentType:  "application/x-ndjson",
 			Conditional:  "auto",
 			MaxUploads:   4,
 			Timeout:      Duration(5 * time.Minute),

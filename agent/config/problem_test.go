@@ -59,12 +59,12 @@ var mistakes = []struct {
 	{"unknown keys", s3Part + "regoin = \"x\"\nstate_dir = \"/x\"\nzzz = 1\n" + inputPart + "[chunks]\n\"a b\" = 1\n", []string{
 		`FILE:3: s3.regoin: is not a known key; did you mean "region"?`,
 		`FILE:4: s3.state_dir: is not a known key; it belongs in [agent]`,
-		`FILE:5: s3.zzz: is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout, upload_rate`,
+		`FILE:5: s3.zzz: is not a known key; known keys here: accelerate, access_key_id, access_key_id_file, acl, bucket, bucket_key, ca_file, conditional, content_type, credentials_file, dualstack, duration, encryption, endpoint, expected_bucket_owner, external_id, fips, key, kms_key_id, max_uploads, metadata, path_style, prefix, profile, proxy, region, request_payer, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, storage_class, sts_endpoint, tags, timeout, upload_rate`,
 		`FILE:9: chunks: is not a known key; did you mean "chunk"?`,
 	}},
 	{"keys are case-sensitive", s3Part + "Region = \"x\"\n\"a.b\\n\" = 1\n" + inputPart, []string{
 		`FILE:3: s3.Region: is not a known key; did you mean "region"?`,
-		`FILE:4: s3."a.b\n": is not a known key; known keys here: access_key_id, access_key_id_file, bucket, conditional, credentials_file, duration, endpoint, external_id, key, max_uploads, path_style, prefix, profile, region, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, sts_endpoint, timeout, upload_rate`,
+		`FILE:4: s3."a.b\n": is not a known key; known keys here: accelerate, access_key_id, access_key_id_file, acl, bucket, bucket_key, ca_file, conditional, content_type, credentials_file, dualstack, duration, encryption, endpoint, expected_bucket_owner, external_id, fips, key, kms_key_id, max_uploads, metadata, path_style, prefix, profile, proxy, region, request_payer, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, storage_class, sts_endpoint, tags, timeout, upload_rate`,
 	}},
 	{"wrong types", `agent = 5
 [spool]
@@ -219,6 +219,45 @@ upload_rate = "1KiB/s"
 		`FILE:11: s3.max_uploads: must be between 1 and 256 (got 0)`,
 		`FILE:12: s3.timeout: must be between 100ms and 1h (got "1ms")`,
 		`FILE:13: s3.upload_rate: must be 0B/s or between 64KiB/s and 1TiB/s (got "1KiB/s")`,
+	}},
+	{"objects", inputPart + s3Part + `content_type = "json"
+metadata = "team"
+tags = "a=b,a=c"
+acl = "public-read"
+storage_class = "COLD"
+encryption = "SSE-C"
+kms_key_id = "a b"
+expected_bucket_owner = "123"
+ca_file = "ca.pem"
+proxy = "http://me:pass@proxy:3128"
+`, []string{
+		`FILE:6: s3.content_type: must be a media type (got "json"); for example "application/json"`,
+		`FILE:7: s3.metadata: must be name=value, several joined by commas, each name once (got "team"); for example "team=ops,env=prod"`,
+		`FILE:8: s3.tags: must be name=value, several joined by commas, each name once (got "a=b,a=c"); for example "team=ops,env=prod"`,
+		`FILE:9: s3.acl: must not make logs public (got "public-read"); use private, bucket-owner-read or bucket-owner-full-control`,
+		`FILE:10: s3.storage_class: must be STANDARD, STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING, GLACIER_IR, GLACIER or DEEP_ARCHIVE, or empty (got "COLD")`,
+		`FILE:11: s3.encryption: must not be a key of the client's: every reader of the bucket would need it (got "SSE-C"); use "AES256" or "aws:kms"`,
+		`FILE:12: s3.kms_key_id: must be the id, ARN or alias of a KMS key (got "a b"); for example "alias/logs"`,
+		`FILE:13: s3.expected_bucket_owner: must be the 12 digits of an AWS account (got "123"); the owner of the bucket sees them in the console, at the top right`,
+		`FILE:14: s3.ca_file: must be an absolute path (got "ca.pem"); begin it with "/"`,
+		`FILE:15: s3.proxy: must not contain credentials (got "***@proxy:3128"); put them into HTTPS_PROXY, and remove this line`,
+	}},
+	{"objects that contradict", inputPart + s3Part + `kms_key_id = "alias/logs"
+endpoint = "https://s3.example.com"
+fips = true
+accelerate = true
+`, []string{
+		`FILE:6: s3.kms_key_id: is set, but encryption is not "aws:kms" (got "alias/logs"); set encryption = "aws:kms", or remove the line`,
+		`FILE:8: s3.fips: chooses an endpoint of AWS, but endpoint is set (got true); remove one of the two`,
+		`FILE:9: s3.accelerate: chooses an endpoint of AWS, but endpoint is set (got true); remove one of the two`,
+	}},
+	{"accelerated", inputPart + s3Part + "path_style = true\naccelerate = true\nbucket_key = true\n", []string{
+		`FILE:7: s3.accelerate: does not go with fips or path_style (got true); remove one of them`,
+		`FILE:8: s3.bucket_key: is set, but encryption is not "aws:kms" (got true); set encryption = "aws:kms", or remove the line`,
+	}},
+	{"metadata of ours", inputPart + s3Part + "metadata = \"spoolship-chunk=1\"\ntags = \"a=b\\n\"\n", []string{
+		`FILE:6: s3.metadata: must not begin a name with "spoolship-", which the agent sets itself (got "spoolship-chunk=1"); choose another name`,
+		`FILE:7: s3.tags: must be letters, digits, spaces and +-=._:/@ (got "a=b\n")`,
 	}},
 	{"key without secret", inputPart + s3Part + "access_key_id = \"AKIA\"\n", []string{
 		`FILE:6: s3.access_key_id: is set, but secret_access_key is not; set both, or neither to use the default AWS credential chain`,

@@ -102,6 +102,11 @@ func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writ
 // newSink makes the sink of the configuration. It talks to nobody yet; what
 // fails here is the configuration.
 func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
+	tags, err1 := s3.ParsePairs("s3.tags", c.S3.Tags)
+	metadata, err2 := s3.ParsePairs("s3.metadata", c.S3.Metadata)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, &exitError{err: err, code: exitUsage}
+	}
 	dest, err := s3.New(ctx, s3.Options{
 		Bucket: c.S3.Bucket, Region: c.S3.Region, Endpoint: c.S3.Endpoint, PathStyle: c.S3.PathStyle,
 		Access: s3.Access{
@@ -110,6 +115,14 @@ func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
 			CredentialsFile: c.S3.CredentialsFile, Profile: c.S3.Profile,
 			RoleARN: c.S3.RoleARN, ExternalID: c.S3.ExternalID, SessionName: c.S3.SessionName,
 			RoleDuration: time.Duration(c.S3.RoleDuration), STSEndpoint: c.S3.STSEndpoint,
+		},
+		ObjectOptions: s3.ObjectOptions{
+			ContentType: c.S3.ContentType, Metadata: metadata, Tags: tags, ACL: c.S3.ACL, StorageClass: c.S3.StorageClass,
+			Encryption: c.S3.Encryption, KMSKeyID: c.S3.KMSKeyID, BucketKey: c.S3.BucketKey,
+			RequestPayer: c.S3.RequestPayer, BucketOwner: c.S3.BucketOwner,
+		},
+		Way: s3.Way{
+			DualStack: c.S3.DualStack, FIPS: c.S3.FIPS, Accelerate: c.S3.Accelerate, CAFile: c.S3.CAFile, Proxy: c.S3.Proxy,
 		},
 		Timeout: time.Duration(c.S3.Timeout), MaxConns: c.S3.MaxUploads, UploadRate: int64(c.S3.UploadRate), UserAgent: "spoolship/" + version,
 	})

@@ -38,8 +38,8 @@
 // HTTP/1.1 with keep-alive, one upload per connection, so that parallel uploads
 // do not share one congestion window; up to Options.MaxConns connections, idle
 // ones kept for 15 seconds (S3 closes them soon after). TLS 1.2 or newer.
-// Proxies come from HTTPS_PROXY, HTTP_PROXY and NO_PROXY; additional
-// certificate authorities from AWS_CA_BUNDLE.
+// Proxies come from Way.Proxy or else HTTPS_PROXY, HTTP_PROXY and NO_PROXY;
+// additional certificate authorities from Way.CAFile or else AWS_CA_BUNDLE.
 //
 //	dial                  10 s
 //	TLS handshake         10 s
@@ -49,6 +49,6 @@
 //
 // # What is absent
 //
-// Multipart uploads, reads, listings, encryption keys, storage classes and ACLs:
-// all of them are the bucket's to decide, or need more permissions.
+// Multipart uploads, reads and listings need more permissions. Customer-provided
+// encryption keys (SSE-C) would have to be known to every reader.
 package s3

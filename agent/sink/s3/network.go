@@ -61,7 +61,10 @@ func diagnose(err error) (code string, class sink.Class, hint string) {
 	var dns *net.DNSError
 	var alert tls.AlertError
 	var timeout net.Error
+	var op *net.OpError
 	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return codeProxy, sink.Temporary, hintProxy
 	case errors.As(err, &dns):
 		return codeDNS, sink.Temporary, hintDNS
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
@@ -100,7 +103,12 @@ func diagnoseConfig(err error) (code, hint string) {
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
+	var proxy *proxyError
 	switch {
+	case errors.As(err, &proxy) && proxy.status == http.StatusProxyAuthRequired:
+		return codeProxy, statusRules[proxy.status].hint
+	case errors.As(err, &proxy):
+		return codeProxy, hintTunnel
 	case errors.As(err, &creds) && fromSTS(creds):
 		return codeCredentials, hintRole
 	case errors.As(err, &creds):

@@ -31,6 +31,8 @@ type Options struct {
 	PathStyle bool
 
 	Access
+	ObjectOptions
+	Way
 
 	// Timeout is how long one attempt may take for an object of up to 8 MiB;
 	// larger objects get proportionally more. 0 means 5 minutes.
@@ -74,6 +76,8 @@ func (o Options) check() error {
 		errs = append(errs, errors.New("s3.bucket: missing; set it to the name of the bucket"))
 	}
 	errs = append(errs, o.Access.check()...)
+	errs = append(errs, o.ObjectOptions.check()...)
+	errs = append(errs, o.Way.check(o.Endpoint, o.PathStyle)...)
 	if o.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("s3.timeout: must not be negative (got %v)", o.Timeout))
 	}

@@ -48,7 +48,9 @@ const (
 	hintDNS     = "the name of the endpoint can't be resolved: check this machine's DNS, s3.region (\"{region}\") and s3.endpoint ({endpoint})"
 	hintDial    = "nothing accepts connections: check that {endpoint} is up, s3.endpoint, and firewalls on the way"
 	hintSlow    = "{endpoint} did not answer in time: check s3.endpoint, and firewalls on the way; raise s3.timeout if the network is slow"
-	hintCert    = "the certificate of {endpoint} is not trusted: check this machine's clock and s3.endpoint, or name the certificate authority's file in AWS_CA_BUNDLE"
+	hintProxy   = "the proxy can't be reached: check s3.proxy, or HTTPS_PROXY and NO_PROXY in this process's environment"
+	hintTunnel  = "the proxy refuses to connect to {endpoint}: have it allow that, or correct s3.proxy or HTTPS_PROXY; NO_PROXY names hosts to reach without it"
+	hintCert    = "the certificate of {endpoint} is not trusted: check this machine's clock and s3.endpoint, or name the certificate authority's file in s3.ca_file"
 	hintNoTLS   = "{endpoint} does not speak TLS: write http:// in s3.endpoint, or correct the port"
 	hintRole    = "the role was not given: its trust policy has to allow sts:AssumeRole (or sts:AssumeRoleWithWebIdentity) for these credentials; check s3.role_arn, s3.external_id, s3.duration and s3.sts_endpoint"
 	//nolint:gosec // advice on credentials, not credentials

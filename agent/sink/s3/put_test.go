@@ -150,7 +150,7 @@ func TestUnreachable(t *testing.T) {
 	}{
 		{"http://" + l.Addr().String(), codeRefused, "firewalls", sink.Temporary},
 		{strings.Replace(plain.URL, "http:", "https:", 1), codeNoTLS, "write http://", sink.Config},
-		{tls.URL, codeCertificate, "AWS_CA_BUNDLE", sink.Config},
+		{tls.URL, codeCertificate, "s3.ca_file", sink.Config},
 	} {
 		o := optionsFor(plain)
 		o.Endpoint = test.endpoint

@@ -29,6 +29,7 @@ const (
 	codeUnreachable = "network unreachable"
 	codeCertificate = "certificate not trusted"
 	codeNoTLS       = "not TLS"
+	codeProxy       = "proxy failure"
 	codeTLS         = "TLS failure"
 	codeNetwork     = "network failure"
 )
@@ -93,7 +94,7 @@ var statusRules = map[int]rule{
 	http.StatusUnauthorized:          {sink.Config, hintKey, false},
 	http.StatusForbidden:             {sink.Config, hintAccess, false},
 	http.StatusNotFound:              {sink.Config, hintBucket, false},
-	http.StatusProxyAuthRequired:     {sink.Config, "the proxy wants credentials: put them into HTTPS_PROXY", false},
+	http.StatusProxyAuthRequired:     {sink.Config, "the proxy wants credentials: put them into HTTPS_PROXY (http://user:password@host:port), and leave s3.proxy empty", false},
 	http.StatusRequestTimeout:        {sink.Temporary, "", false},
 	http.StatusConflict:              {sink.Temporary, "", true},
 	http.StatusRequestEntityTooLarge: {sink.Config, hintTooBig, false},

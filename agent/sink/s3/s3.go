@@ -55,11 +55,14 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 
 // loadConfig takes what o leaves open from the AWS environment and profile.
 func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
-	var with []func(*config.LoadOptions) error
+	with, err := o.Way.load()
+	if err != nil {
+		return aws.Config{}, err
+	}
 	if o.Region != "" {
 		with = append(with, config.WithRegion(o.Region))
 	}
-	cfg, err := o.load(ctx, with...)
+	cfg, err := o.Access.load(ctx, with...)
 	if err != nil {
 		return cfg, err
 	}
@@ -90,6 +93,13 @@ func (s *Sink) configure(c *awss3.Options) {
 	c.HTTPClient = s.http
 	c.Retryer = aws.NopRetryer{}
 	c.UsePathStyle = s.options.PathStyle
+	c.UseAccelerate = s.options.Accelerate
+	if s.options.DualStack {
+		c.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateEnabled
+	}
+	if s.options.FIPS {
+		c.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateEnabled
+	}
 	if s.options.Endpoint != "" {
 		c.BaseEndpoint = &s.options.Endpoint
 	}
@@ -118,24 +128,25 @@ func (s *Sink) Put(ctx context.Context, o *sink.Object) error {
 	timed, cancel := context.WithTimeout(ctx, s.options.attemptTimeout(o.Size)+s.pace.longer(o.Size, s.options.MaxConns))
 	defer cancel()
 	a.body.ctx = timed
-	_, a.err = s.client.PutObject(a.context(timed), request(s.options.Bucket, a), a.perCall)
+	_, a.err = s.client.PutObject(a.context(timed), s.request(a), a.perCall)
 	return s.judge(ctx, a)
 }
 
 // request translates the object of a.
-func request(bucket string, a *attempt) *awss3.PutObjectInput {
+func (s *Sink) request(a *attempt) *awss3.PutObjectInput {
 	o := a.object
 	in := &awss3.PutObjectInput{
-		Bucket:         &bucket,
+		Bucket:         &s.options.Bucket,
 		Key:            &o.Key,
 		Body:           a.body,
 		ContentLength:  &o.Size,
 		ChecksumSHA256: aws.String(checksum(o)),
-		Metadata:       o.Metadata,
+		Metadata:       s.options.metadata(o),
 	}
 	if o.ContentType != "" {
 		in.ContentType = &o.ContentType
 	}
+	s.options.apply(in)
 	if o.IfAbsent {
 		in.IfNoneMatch = aws.String("*")
 	}

@@ -56,6 +56,7 @@ func tune(t *http.Transport, maxConns int) *http.Transport {
 	t.ExpectContinueTimeout = continueTimeout
 	t.ResponseHeaderTimeout = answerTimeout
 	t.WriteBufferSize = writeBuffer
+	t.OnProxyConnectResponse = tunnel
 	t.DisableCompression = true // answers are tiny, and not to be decoded behind our back
 	return t
 }

@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"crypto/x509"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -86,6 +87,9 @@ func (s *Server) close() {
 
 // Client returns an HTTP client that trusts the server's certificate.
 func (s *Server) Client() *http.Client { return s.http.Client() }
+
+// Certificate returns what a TLS server shows, nil for one without TLS.
+func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
 
 // Script has f decide what goes wrong with each request from now on; nil ends
 // that. f is called before the body is read, for concurrent requests

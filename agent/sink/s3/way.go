@@ -1,0 +1,108 @@
+package s3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+// Way is how the destination is reached. The zero value is what the environment
+// says. It holds for STS too.
+type Way struct {
+	DualStack  bool   // AWS's endpoints that have IPv6 addresses
+	FIPS       bool   // AWS's endpoints with validated cryptography
+	Accelerate bool   // S3 Transfer Acceleration
+	CAFile     string // PEM: authorities that are trusted besides the system's
+	Proxy      string // URL; "": HTTPS_PROXY, HTTP_PROXY and NO_PROXY
+}
+
+// check returns every mistake in w for that endpoint.
+func (w Way) check(endpoint string, pathStyle bool) []error {
+	var errs []error
+	if endpoint != "" && (w.DualStack || w.FIPS || w.Accelerate) {
+		errs = append(errs, errors.New("s3.dualstack, s3.fips and s3.accelerate: choose an endpoint of AWS, but s3.endpoint is set; remove one of them"))
+	}
+	if w.Accelerate && (w.FIPS || pathStyle) {
+		errs = append(errs, errors.New("s3.accelerate: can't go with s3.fips or s3.path_style; remove one of them"))
+	}
+	if w.Proxy != "" {
+		errs = append(errs, checkEndpoint("s3.proxy", w.Proxy))
+	}
+	return errs
+}
+
+// load makes the SDK's settings of w.
+func (w Way) load() ([]func(*config.LoadOptions) error, error) {
+	client := awshttp.NewBuildableClient()
+	if w.Proxy != "" {
+		proxy, err := url.Parse(w.Proxy)
+		if err != nil {
+			return nil, errors.New("s3.proxy: not a URL")
+		}
+		client = client.WithTransportOptions(func(t *http.Transport) { t.Proxy = except(proxy) })
+	}
+	if w.CAFile != "" {
+		pool, err := authorities(w.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		client = client.WithTransportOptions(func(t *http.Transport) {
+			if t.TLSClientConfig == nil {
+				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+			}
+			t.TLSClientConfig.RootCAs = pool
+		})
+	}
+	return []func(*config.LoadOptions) error{config.WithHTTPClient(client)}, nil
+}
+
+// authorities are the system's and those of a file.
+func authorities(name string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("s3.ca_file: %w; correct the path, or let the agent's user read it", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("s3.ca_file: there is no certificate in %s; it must be PEM", name)
+	}
+	return pool, nil
+}
+
+// except is that proxy for all but the metadata services of instances and
+// containers, which only this machine can ask.
+func except(proxy *url.URL) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if ip := net.ParseIP(r.URL.Hostname()); ip != nil && (ip.IsLinkLocalUnicast() || ip.IsPrivate() && ip.To4() == nil) {
+			return nil, nil
+		}
+		return proxy, nil
+	}
+}
+
+// proxyError is a proxy's refusal of a tunnel.
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy answers %d %s", e.status, http.StatusText(e.status))
+}
+
+// tunnel judges a proxy's answer to CONNECT.
+func tunnel(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode != http.StatusOK {
+		return &proxyError{answer.StatusCode}
+	}
+	return nil
+}
