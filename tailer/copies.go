@@ -75,6 +75,11 @@ func (f *file) mayBe(o *seen) bool {
 	if o.home || o.owner != nil || !younger(o, &f.pos) {
 		return false
 	}
+	// Few bytes may be a header that older generations have, too. A copy of f
+	// has the time of its making, or that of a write to f.
+	if f.pos.Offset <= headSize && o.mtime < f.pos.Began {
+		return false
+	}
 	// No bytes are no proof: then only a birth after the file's own is.
 	return f.pos.Offset > 0 || f.seen == nil && !f.replaced || o.born > f.pos.Born && f.pos.Born != 0
 }

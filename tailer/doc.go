@@ -81,6 +81,7 @@
 //	few bytes read, replaced or not   home has them, a copy in doubt  waitFor   TestHomeOrUnreadableCopy
 //	cut short by a loss of power      same inode and beginning,         goOn      TestPowerLoss
 //	                                  another boot, no copy
+//	same header as an older copy      copy older than the file          none      TestOldCopyOfSameHeader
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory
 //	NULs of a truncation              new generation starts with them skipped   TestSkippedNULs

@@ -1,6 +1,7 @@
 package tailer
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -100,4 +101,31 @@ func TestHomeOrUnreadableCopy(t *testing.T) {
 		f.pass(idle)
 	}
 	f.wantStreams("one\n", "new\n")
+}
+
+// The rotated copy of an older generation is made anew, with its old time, as
+// gzip makes its files: of the younger one only the same header was read so far.
+func TestOldCopyOfSameHeader(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.append("a.log", "# header\none\n")
+	f.step()
+	f.copy("a.log", "a.log.1")
+	f.tick()
+	f.truncate("a.log")
+	f.append("a.log", "# header\n")
+	for range 3 {
+		f.pass(idle)
+	}
+	f.want("# header\none\n# header\n")
+	i, err := statPath(f.path("a.log.1"))
+	f.must(err)
+	f.copy("a.log.1", "tmp")
+	f.must(os.Chtimes(f.path("tmp"), time.Unix(0, i.mtime), time.Unix(0, i.mtime)))
+	f.rename("tmp", "a.log.1")
+	for range 3 {
+		f.pass(idle)
+	}
+	f.append("a.log", "two\n")
+	f.step()
+	f.wantStreams("# header\none\n", "# header\ntwo\n")
 }
