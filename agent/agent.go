@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,19 +107,31 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	format := chunk.JSON
-	if in.Format == "text" {
-		format = chunk.Text
+	format, err := chunk.ParseFormat(in.Format)
+	if err != nil {
+		return plan{}, err
 	}
 	return plan{
 		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), maxLine: int(in.MaxLineSize),
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
-			Format: format, Validate: in.Validate == "full",
+			Format: format, Begins: begins(in), Validate: in.Validate == "full",
 			Fields: in.Fields, Static: in.StaticFields, Path: path, Drop: in.DropFields, Mask: in.MaskFields,
 			Host: c.Agent.Host, MaxLineSize: int(in.MaxLineSize),
 		}),
 	}, nil
+}
+
+// begins says which lines begin an event; nil: all.
+func begins(in *config.Input) func(line []byte) bool {
+	switch {
+	case in.MultilineStart != "":
+		return regexp.MustCompile(in.MultilineStart).Match
+	case in.MultilineContinue != "":
+		goesOn := regexp.MustCompile(in.MultilineContinue)
+		return func(line []byte) bool { return !goesOn.Match(line) }
+	}
+	return nil
 }
 
 // ExampleKey is the object key, prefix included, that a chunk of the input

@@ -39,6 +39,7 @@ type span struct {
 	start    int // of its bytes in batch.raw
 	part     int
 	cut      bool
+	apart    bool // not to be joined with the bytes before
 }
 
 // posRef is where a file's newest position stands in batch.pos.
@@ -92,14 +93,14 @@ func (b *batch) add(s *tailer.Span) {
 	start := len(b.raw)
 	b.raw = append(room(b.raw, len(s.Data)), s.Data...)
 	spans := b.spans[s.Input]
-	if n := len(spans); n > 0 && s.Part == 0 {
+	if n := len(spans); n > 0 && s.Part == 0 && !s.Apart {
 		last := &spans[n-1]
 		if last.file == s.File && last.to == s.From && !last.cut && last.start+int(last.to-last.from) == start && s.To-last.from <= pieceSize {
 			last.to, last.cut = s.To, s.Cut
 			return
 		}
 	}
-	b.spans[s.Input] = append(spans, span{s.File, s.Path, s.From, s.To, start, s.Part, s.Cut})
+	b.spans[s.Input] = append(spans, span{s.File, s.Path, s.From, s.To, start, s.Part, s.Cut, s.Apart})
 }
 
 func (b *batch) forgetFile(file uint64) {
@@ -195,7 +196,7 @@ func (w *worker) block(b *batch, i int) (spool.Block, error) {
 		comp.Add(records)
 		block.RawSize += int64(len(records))
 		block.RawCRC = crc32.Update(block.RawCRC, crc32.IEEETable, records)
-		block.Ranges = appendRange(block.Ranges, spool.Range{File: s.file, From: s.from, To: s.to, Records: n.Records, Time: ns}, s.part > 0)
+		block.Ranges = appendRange(block.Ranges, spool.Range{File: s.file, From: s.from, To: s.to, Records: n.Records, Time: ns}, s.part > 0 || s.apart)
 		addCounts(&b.counts[i], &n)
 	}
 	var enc chunk.Encoding
@@ -213,9 +214,9 @@ func (w *worker) block(b *batch, i int) (spool.Block, error) {
 }
 
 // appendRange adds r, as part of the range before it where it goes on there.
-// What continues a cut line stays a range of its own.
-func appendRange(ranges []spool.Range, r spool.Range, cut bool) []spool.Range {
-	if n := len(ranges); n > 0 && !cut {
+// What continues a cut line, or stands apart, stays a range of its own.
+func appendRange(ranges []spool.Range, r spool.Range, apart bool) []spool.Range {
+	if n := len(ranges); n > 0 && !apart {
 		if last := &ranges[n-1]; last.File == r.File && last.To == r.From {
 			last.To, last.Records = r.To, last.Records+r.Records
 			return ranges

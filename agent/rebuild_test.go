@@ -125,6 +125,13 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 		{name: "zstd, large blocks", codec: "zstd", format: "json", before: func(t *testing.T, s *site) { s.write(t, "large.log", 0, 200_000) }},
 		{name: "long lines in parts", codec: "gzip", format: "text", before: func(_ *testing.T, s *site) { s.cfg.Inputs[0].MaxLineSize = 1000 }},
 		{name: "edited records", codec: "gzip", format: "json", before: func(_ *testing.T, s *site) { s.editing() }},
+		{name: "events of several lines", codec: "gzip", format: "text", before: func(_ *testing.T, s *site) {
+			s.cfg.Inputs[0].MultilineStart = `^\{"n":\d*0,`
+		}},
+		{name: "events that are too long", codec: "gzip", format: "text", before: func(_ *testing.T, s *site) {
+			s.cfg.Inputs[0].MultilineStart, s.cfg.Inputs[0].MaxLineSize = `^\{"n":\d*0,`, 1000
+		}},
+		{name: "logs of containers", codec: "gzip", format: "cri", before: func(t *testing.T, s *site) { s.writeContainer(t, "c.log", 0, 3000) }},
 		{name: "renamed since", codec: "gzip", format: "text", after: func(t *testing.T, s *site) {
 			if err := os.Rename(s.path("a.log"), s.path("a.log.1")); err != nil {
 				t.Fatal(err)

@@ -91,7 +91,7 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 		held.Close()
 		return nil, fmt.Errorf("read positions: %w", err)
 	}
-	o := tailerOptions(c)
+	o := tailerOptions(su)
 	a.markPaused(o.Inputs)
 	for _, p := range positions {
 		o.Positions = append(o.Positions, p.Data)
@@ -140,16 +140,18 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 }
 
 // tailerOptions is the part of the configuration that the tailer needs.
-func tailerOptions(c *config.Config) tailer.Options {
+func tailerOptions(su *setup) tailer.Options {
+	c := su.cfg
 	o := tailer.Options{
 		ScanInterval: time.Duration(c.Agent.ScanInterval), PollInterval: time.Duration(c.Agent.PollInterval),
 		RotateWait: time.Duration(c.Agent.RotateWait), CloseInactive: time.Duration(c.Agent.CloseInactive),
 		MaxOpenFiles: c.Agent.MaxOpenFiles,
 	}
-	for _, in := range c.Inputs {
+	for i, in := range c.Inputs {
 		o.Inputs = append(o.Inputs, tailer.Input{
 			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
 			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), MaxLineSize: int(in.MaxLineSize),
+			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait),
 		})
 	}
 	return o

@@ -38,6 +38,8 @@ type file struct {
 	rotated  bool // it is not at home: it will end
 	atEnd    bool // all of size has been read, but for a partial line
 	drained  bool // its end was reached since it was rotated, or can't be
+	held     bool // whole lines at its end wait for the rest of their event
+	apart    bool // what comes next is not to be joined with what was handed on
 	waiting  bool // it is not known yet what happened to it
 	doubt    bool // what can't be read now may be its rest
 	failed   bool // the last attempt to read it failed
@@ -150,7 +152,7 @@ func (t *Tailer) closeFile(f *file) {
 		t.open.list.Remove(f.lru)
 		f.in.open.Add(-1)
 	}
-	if !f.rotated || f.pos.Done {
+	if !f.rotated && !f.held || f.pos.Done {
 		delete(t.tended, f)
 	}
 }

@@ -155,11 +155,11 @@ func (t *Tailer) unpackSome(ctx context.Context, f *file) (bool, error) {
 		return true, nil
 	}
 	s.more(quantum)
-	n, parts := frame(s.data, f.in.MaxLineSize)
-	// A line must fit with one byte more: only that shows that it is longer.
+	n, parts, broken := f.frame(s.data)
+	// A line, or event, must fit with one byte more: only that shows that it is longer.
 	if long := f.in.MaxLineSize + 1; n == 0 && s.end == nil && long > quantum {
 		s.more(long)
-		n, parts = frame(s.data, f.in.MaxLineSize)
+		n, parts, broken = f.frame(s.data)
 	}
 	if s.end == nil || len(s.data)-n > f.in.MaxLineSize {
 		t.enqueue(f)
@@ -170,6 +170,7 @@ func (t *Tailer) unpackSome(ctx context.Context, f *file) (bool, error) {
 		if err := t.emit(ctx, f, data, parts, false); err != nil {
 			return true, err
 		}
+		f.apart = broken
 	}
 	if s.end != nil && !f.queued {
 		return true, t.unpackEnd(ctx, f)
@@ -185,7 +186,9 @@ func (t *Tailer) unpackEnd(ctx context.Context, f *file) error {
 		return nil
 	}
 	rest := s.data
-	if f.packed.closing || len(rest) == 0 {
+	// Whole lines are an event that the end of the content ends.
+	whole := len(rest) == 0 || rest[len(rest)-1] == '\n'
+	if f.packed.closing || whole {
 		s.at, s.data = s.at+int64(len(rest)), nil
 	}
 	f.packed.used = s.raw.at
@@ -198,7 +201,7 @@ func (t *Tailer) unpackEnd(ctx context.Context, f *file) error {
 	}
 	f.setSize(&i)
 	t.readable(f)
-	if !f.packed.closing && len(rest) > 0 {
+	if !f.packed.closing && !whole {
 		return nil // end has it handed on when nothing has followed for long
 	}
 	f.packed.closing = false

@@ -18,6 +18,26 @@ func frame(data []byte, limit int) (n, parts int) {
 	return parts * limit, parts
 }
 
+// frame is what to hand on of data, the bytes at f's offset: whole events.
+// broken says that n ends within one, which is too long.
+func (f *file) frame(data []byte) (n, parts int, broken bool) {
+	n, parts = frame(data, f.in.MaxLineSize)
+	switch {
+	case f.in.Events == nil || n == 0 || parts > 0:
+		return n, parts, false
+	case f.pos.Part > 0: // the rest of a cut line is not the start of an event
+		return bytes.IndexByte(data, '\n') + 1, 0, false
+	}
+	if whole := f.in.Events(data[:n]); whole > 0 || len(data) <= f.in.MaxLineSize {
+		return whole, 0, false
+	}
+	n = bytes.LastIndexByte(data[:f.in.MaxLineSize], '\n') + 1
+	if n == 0 {
+		n = bytes.IndexByte(data, '\n') + 1
+	}
+	return n, 0, true
+}
+
 // round gives every file that may have grown a turn. It returns whether any had
 // something to read.
 func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
@@ -129,16 +149,45 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 		}
 		return t.unreadable(f, err)
 	}
-	n, parts := frame(data, f.in.MaxLineSize)
+	n, parts, broken := f.frame(data)
 	// What is left may have parts that only a look of their own cuts off.
 	f.atEnd = end && len(data)-n <= f.in.MaxLineSize
 	if f.drained = f.atEnd; !f.atEnd {
 		t.enqueue(f)
 	}
+	f.held = f.in.Events != nil && bytes.IndexByte(data[n:], '\n') >= 0
 	if n == 0 {
 		return !drained && f.rotated, nil
 	}
-	return true, t.emit(ctx, f, data[:n], parts, false)
+	err = t.emit(ctx, f, data[:n], parts, false)
+	f.apart = broken
+	return true, err
+}
+
+// release hands on whole lines at the end of f that have waited long enough
+// for the rest of their event.
+func (t *Tailer) release(ctx context.Context, f *file) error {
+	if f.in.Paused || f.gated() || !t.openFile(f) {
+		return nil
+	}
+	data, end, err := t.block(f)
+	if err != nil {
+		_, err = t.unreadable(f, err)
+		return err
+	}
+	whole, _, _ := f.frame(data)
+	if data == nil || !end || whole > 0 {
+		t.enqueue(f) // something has happened since
+		return nil
+	}
+	f.held = false
+	lines := bytes.LastIndexByte(data, '\n') + 1
+	if lines == 0 {
+		return nil
+	}
+	err = t.emit(ctx, f, data[:lines], 0, false)
+	f.apart = true
+	return err
 }
 
 // readable takes back that f could not be read.
@@ -177,9 +226,11 @@ func (t *Tailer) intact(f *file, i *info) (bool, error) {
 // end that the file has no more.
 func (t *Tailer) block(f *file) (data []byte, end bool, err error) {
 	data, end, err = t.blockOf(f, quantum)
-	// A line must fit with one byte more: only that shows that it is longer.
-	if long := f.in.MaxLineSize + 1; err == nil && data != nil && !end && long > quantum && bytes.IndexByte(data, '\n') < 0 {
-		return t.blockOf(f, long)
+	// A line, or event, must fit with one byte more: only that shows that it is longer.
+	if long := f.in.MaxLineSize + 1; err == nil && data != nil && !end && long > quantum {
+		if n, _, _ := f.frame(data); n == 0 {
+			return t.blockOf(f, long)
+		}
 	}
 	return data, end, err
 }
@@ -208,7 +259,8 @@ func (t *Tailer) room(n int) []byte {
 // emit hands on data, the bytes at f's offset. last: the file ends with them.
 func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last bool) error {
 	p := &f.pos
-	s := Span{From: p.Offset, Data: data, Part: p.Part, Cut: parts > 0}
+	s := Span{From: p.Offset, Data: data, Part: p.Part, Cut: parts > 0, Apart: f.apart}
+	f.apart = false
 	p.advance(data)
 	s.To = p.Offset
 	p.Part = 0
@@ -307,7 +359,7 @@ func (t *Tailer) end(ctx context.Context, f *file) error {
 		t.enqueue(f)
 		return nil
 	}
-	if n, _ := frame(data, f.in.MaxLineSize); n > 0 {
+	if n, _, _ := f.frame(data); n > 0 {
 		t.enqueue(f)
 		return nil
 	}

@@ -21,7 +21,7 @@ func (t *Tailer) Run(ctx context.Context) error {
 			return err
 		}
 		if t.o.Once && t.wakeAt.IsZero() && !t.asked {
-			return t.flushPartial(ctx)
+			return t.flush(ctx)
 		}
 		t.rest(ctx)
 		t.wait(ctx)
@@ -134,6 +134,10 @@ func (t *Tailer) tend(ctx context.Context) error {
 	t.polled = t.now()
 	for _, f := range slices.SortedFunc(maps.Keys(t.tended), byID) {
 		switch {
+		case f.held && t.polled.Sub(f.active) >= f.in.EventWait:
+			if err := t.release(ctx, f); err != nil {
+				return err
+			}
 		case !t.still(f):
 			t.enqueue(f)
 		case !f.rotated:
@@ -155,6 +159,21 @@ func (t *Tailer) still(f *file) bool {
 		long = min(long, closeRead)
 	}
 	return !f.waiting && !f.in.Paused && t.polled.Sub(f.active) >= long
+}
+
+// flush ends what is read once: nobody waits for the rest of an event.
+func (t *Tailer) flush(ctx context.Context) error {
+	for _, f := range slices.SortedFunc(maps.Keys(t.tended), byID) {
+		if f.held {
+			if err := t.release(ctx, f); err != nil {
+				return err
+			}
+		}
+	}
+	if err := t.flushPartial(ctx); err != nil {
+		return err
+	}
+	return t.h.Idle(ctx)
 }
 
 // flushPartial hands on the last lines that have no newline, if that is wanted.
@@ -181,7 +200,7 @@ func (t *Tailer) flushPartial(ctx context.Context) error {
 				if err != nil || len(data) == 0 || !end {
 					continue
 				}
-				if n, _ := frame(data, in.MaxLineSize); n > 0 {
+				if n, _, _ := f.frame(data); n > 0 {
 					continue
 				}
 				if err := t.emit(ctx, f, data, 0, false); err != nil {
@@ -190,7 +209,7 @@ func (t *Tailer) flushPartial(ctx context.Context) error {
 			}
 		}
 	}
-	return t.h.Idle(ctx)
+	return nil
 }
 
 // wait sleeps until something happens or is due.

@@ -33,6 +33,9 @@ type Span struct {
 	// of MaxLineSize from the line's start. The line goes on with a byte that
 	// is not its newline.
 	Cut bool
+	// Apart: Data begins an event (Input.Events), though the bytes before it may
+	// look as if they went on with it.
+	Apart bool
 
 	Position []byte // encoded Position after the span
 }
@@ -61,6 +64,13 @@ type Input struct {
 	IgnoreOlder time.Duration
 	Paused      bool // files are followed, but not read
 	MaxLineSize int  // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
+
+	// Events returns how many of the whole lines it is given, which begin with
+	// the start of an event, are whole events. nil: each line is one. Spans are
+	// cut where events end, but an event longer than MaxLineSize at the last line
+	// before that.
+	Events    func(lines []byte) int
+	EventWait time.Duration // an event that may go on is handed on once its file has not grown for this long; 0 means 5 s
 }
 
 // Options configure a tailer.
@@ -144,7 +154,7 @@ func New(o Options, h Handler) (*Tailer, error) {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	for i, in := range o.Inputs {
-		in.MaxLineSize = cmpOr(in.MaxLineSize, 1<<20)
+		in.MaxLineSize, in.EventWait = cmpOr(in.MaxLineSize, 1<<20), cmpOr(in.EventWait, 5*time.Second)
 		if err := validate(&in); err != nil {
 			o.Open.Close()
 			return nil, err

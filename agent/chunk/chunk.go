@@ -30,6 +30,21 @@
 //
 // Lines of only white space are skipped with JSON and kept with Text.
 //
+// With [EncoderOptions].Begins, a message is an event of one or more lines
+// joined by '\n': a line that begins one and all up to the next. An event longer
+// than MaxLineSize becomes several messages, cut between lines.
+//
+// With [CRI] and [Docker], a line tells time, stream and text of what a
+// container wrote, and the text becomes the message:
+//
+//	{"time":"…","stream":"stdout","host":"…","file":"…","offset":123,"message":"…"}
+//
+// time is the one in the line, as it stands there. The runtime cuts long lines;
+// of each stream they are joined again, under time and offset of the first
+// piece. What would be longer than MaxLineSize is shipped in parts; "last" is
+// missing where its end was not there to be read. Other lines are kept as
+// {"raw":"…","error":"not a line of a container log"}.
+//
 // # Fields
 //
 // Members can be added to records: [EncoderOptions].Fields, Static and Path, in
@@ -66,16 +81,32 @@
 // compress these runs differently, to the same records.
 package chunk
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // Format is how a line becomes a record.
 type Format uint8
 
 // The formats.
 const (
-	JSON Format = iota // a line that is a JSON object is a record as it is
-	Text               // a line becomes the "message" of a JSON object
+	JSON   Format = iota // a line that is a JSON object is a record as it is
+	Text                 // a line becomes the "message" of a JSON object
+	CRI                  // a line of a container's log, as Kubernetes writes it, becomes one too
+	Docker               // the same, as Docker's json-file driver writes it
 )
+
+var formats = [...]string{JSON: "json", Text: "text", CRI: "cri", Docker: "docker"}
+
+// ParseFormat takes "json", "text", "cri" or "docker".
+func ParseFormat(s string) (Format, error) {
+	if i := slices.Index(formats[:], s); i >= 0 {
+		return Format(i), nil
+	}
+	return JSON, fmt.Errorf("format %q is unknown; use json, text, cri or docker", s)
+}
 
 // Lines is a run of one file's bytes as the tailer hands it on: whole lines,
 // except that a line longer than MaxLineSize may be cut at the borders of its

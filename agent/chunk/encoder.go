@@ -10,11 +10,12 @@ import (
 // EncoderOptions configure an Encoder.
 type EncoderOptions struct {
 	Format      Format
-	Validate    bool           // JSON: check every line strictly; otherwise only that it starts with '{' and ends with '}'
-	Fields      []string       // which of time, host, file, offset, message, in this order; Text: empty means all; JSON: these are added
-	Static      map[string]any // added to every record: strings, bools, int64 and float64
-	Path        *PathFields    // added to every record
-	Drop, Mask  []string       // JSON, with Validate: dotted paths of members to leave out, or whose values to replace
+	Validate    bool                   // JSON: check every line strictly; otherwise only that it starts with '{' and ends with '}'
+	Fields      []string               // which of time, stream, host, file, offset, message, in this order; empty means all, JSON: none; stream only for CRI and Docker
+	Static      map[string]any         // added to every record: strings, bools, int64 and float64
+	Path        *PathFields            // added to every record
+	Drop, Mask  []string               // JSON, with Validate: dotted paths of members to leave out, or whose values to replace
+	Begins      func(line []byte) bool // Text: which lines begin an event; nil: all
 	Host        string
 	MaxLineSize int // bytes without the newline; longer lines become records of parts; 0 means no limit
 }
@@ -27,6 +28,8 @@ type Encoder struct {
 	fields  []field
 	host    []byte // as a JSON string
 	maxLine int
+	begins  func(line []byte) bool
+	piece   func(line []byte) (piece, bool) // CRI, Docker
 
 	hostName string
 	static   []member
@@ -46,8 +49,16 @@ func NewEncoder(o EncoderOptions) *Encoder {
 	if e.maxLine <= 0 {
 		e.maxLine = math.MaxInt
 	}
-	if o.Format == Text || len(o.Fields) > 0 {
-		e.fields = parseFields(o.Fields)
+	switch o.Format {
+	case CRI:
+		e.piece = criPiece
+	case Docker:
+		e.piece = dockerPiece
+	case Text:
+		e.begins = o.Begins
+	}
+	if o.Format != JSON || len(o.Fields) > 0 {
+		e.fields = parseFields(o.Fields, e.piece != nil)
 	}
 	e.host, _ = appendString(nil, []byte(o.Host))
 	e.hostName, e.static, e.path, e.rules = o.Host, newMembers(o.Static), o.Path, pathRules(o.Drop, o.Mask)
@@ -62,7 +73,7 @@ func NewEncoder(o EncoderOptions) *Encoder {
 }
 
 // Append appends the records of l to dst, each ended by a newline. Cutting the
-// same lines elsewhere gives the same records. It allocates only to grow dst,
+// same lines elsewhere gives the same records, if it is where an event ends. It allocates only to grow dst,
 // and a little a call for fields that are added.
 func (e *Encoder) Append(dst []byte, l *Lines) ([]byte, Counts) {
 	dst, c, verbatim := e.appendUnless(dst, l)
@@ -89,6 +100,8 @@ func (e *Encoder) appendUnless(dst []byte, l *Lines) (_ []byte, c Counts, verbat
 	switch {
 	case e.format == Text:
 		dst, c = e.appendText(dst, l)
+	case e.piece != nil:
+		dst, c = e.appendContainer(dst, l)
 	case e.edits:
 		dst, c = e.appendEdited(dst, l)
 	default:
@@ -214,7 +227,7 @@ func (e *Encoder) appendParts(dst []byte, l *Lines, t *frame, a *added, from, en
 		to := from + min(end-from, e.maxLine)
 		more = to < end
 		if t != nil {
-			dst = t.appendRecord(dst, l, from, to)
+			dst = t.appendLine(dst, l, from, to)
 		} else {
 			dst = e.appendRaw(dst, l.Data[from:to])
 			dst = append(dst, `line longer than max_line_size"`...)

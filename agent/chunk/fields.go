@@ -74,7 +74,9 @@ func (e *Encoder) newAdded(l *Lines) *added {
 	a := &added{members: make([]member, 0, len(e.fields)+len(e.static)+4)}
 	for _, f := range e.fields {
 		var value any
-		switch f { // NewEncoder refuses fieldMessage
+		switch f {
+		case fieldMessage, fieldStream: // known only of lines that are what they should be
+			continue
 		case fieldTime:
 			value = l.Time.UTC().Format(time.RFC3339Nano)
 		case fieldHost:

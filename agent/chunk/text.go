@@ -16,19 +16,29 @@ const (
 	fieldFile
 	fieldOffset
 	fieldMessage
+	fieldStream
 )
 
-var fieldNames = [...]string{"time", "host", "file", "offset", "message"}
+var fieldNames = [...]string{"time", "host", "file", "offset", "message", "stream"}
+
+// Fields returns the names of the fields that records of a format may have, in
+// their usual order.
+func Fields(container bool) []string {
+	if container {
+		return []string{"time", "stream", "host", "file", "offset", "message"}
+	}
+	return []string{"time", "host", "file", "offset", "message"}
+}
 
 // parseFields looks up names; none means all.
-func parseFields(names []string) []field {
+func parseFields(names []string, container bool) []field {
 	if len(names) == 0 {
-		names = fieldNames[:]
+		names = Fields(container)
 	}
 	var fields []field
 	for _, name := range names {
 		f := field(slices.Index(fieldNames[:], name))
-		if f < 0 || slices.Contains(fields, f) {
+		if f < 0 || slices.Contains(fields, f) || f == fieldStream && !container {
 			panic(fmt.Sprintf("chunk: field %q is unknown or there twice", name))
 		}
 		fields = append(fields, f)
@@ -36,12 +46,20 @@ func parseFields(names []string) []field {
 	return fields
 }
 
-// frame is a text record with gaps where records of one call differ: the
-// offset and the message.
+// frame is a record with gaps where records of one call differ.
 type frame struct {
 	text []byte
-	gaps [2]gap // ascending; an array, so that a frame stays on the stack
+	gaps [4]gap // ascending; an array, so that a frame stays on the stack
 	n    int    // gaps in use
+}
+
+// event is what fills the gaps of a frame.
+type event struct {
+	offset  int64
+	time    []byte // of a container's line, as is stream; JSON needs no escapes in them
+	stream  string
+	message []byte
+	escaped bool // message is the inside of a JSON string already
 }
 
 // gap is where a field goes that differs between records.
@@ -63,6 +81,10 @@ func (e *Encoder) newFrame(buf []byte, l *Lines) frame {
 		}
 		switch name {
 		case fieldTime:
+			if e.piece != nil {
+				f.gap(name)
+				continue
+			}
 			f.text = append(f.text, '"')
 			f.text = l.Time.UTC().AppendFormat(f.text, time.RFC3339Nano)
 			f.text = append(f.text, '"')
@@ -71,8 +93,7 @@ func (e *Encoder) newFrame(buf []byte, l *Lines) frame {
 		case fieldFile:
 			f.text, _ = appendString(f.text, []byte(l.File))
 		default:
-			f.gaps[f.n] = gap{len(f.text), name}
-			f.n++
+			f.gap(name)
 		}
 	}
 	for _, m := range e.static {
@@ -84,25 +105,45 @@ func (e *Encoder) newFrame(buf []byte, l *Lines) frame {
 	return f
 }
 
-// appendRecord appends the record of l.Data[from:to], a line or part of one,
-// but for its closing brace.
-func (f *frame) appendRecord(dst []byte, l *Lines, from, to int) []byte {
+// gap leaves room for a field that differs between records.
+func (f *frame) gap(name field) {
+	f.gaps[f.n] = gap{len(f.text), name}
+	f.n++
+}
+
+// appendEvent appends the record of ev but for its closing brace.
+func (f *frame) appendEvent(dst []byte, ev *event) []byte {
 	at := 0
 	for _, g := range f.gaps[:f.n] {
 		dst = append(dst, f.text[at:g.at]...)
 		at = g.at
-		if g.field == fieldOffset {
-			dst = strconv.AppendInt(dst, l.From+int64(from), 10)
-			continue
+		switch g.field {
+		case fieldOffset:
+			dst = strconv.AppendInt(dst, ev.offset, 10)
+		case fieldTime:
+			dst = append(append(append(dst, '"'), ev.time...), '"')
+		case fieldStream:
+			dst = append(append(append(dst, '"'), ev.stream...), '"')
+		default:
+			if ev.escaped {
+				dst = append(append(append(dst, `"message":"`...), ev.message...), '"')
+			} else {
+				dst = appendBytes(dst, "message", ev.message)
+			}
 		}
-		message := l.Data[from:to]
-		// A part before the last has no newline behind it, and keeps its '\r'.
-		if to < len(l.Data) && l.Data[to] == '\n' && to > from && l.Data[to-1] == '\r' {
-			message = message[:len(message)-1]
-		}
-		dst = appendBytes(dst, "message", message)
 	}
 	return append(dst, f.text[at:]...)
+}
+
+// appendLine is appendEvent for l.Data[from:to]: a line, a part of one, or
+// several lines.
+func (f *frame) appendLine(dst []byte, l *Lines, from, to int) []byte {
+	ev := event{offset: l.From + int64(from), message: l.Data[from:to]}
+	// A part before the last has no newline behind it, and keeps its '\r'.
+	if to < len(l.Data) && l.Data[to] == '\n' && to > from && l.Data[to-1] == '\r' {
+		ev.message = ev.message[:to-from-1]
+	}
+	return f.appendEvent(dst, &ev)
 }
 
 // appendText fills one frame again and again.
@@ -111,11 +152,11 @@ func (e *Encoder) appendText(dst []byte, l *Lines) ([]byte, Counts) {
 	var buf [1024]byte // on the stack; enough unless the path is very long
 	f := e.newFrame(buf[:0], l)
 	for i := 0; i < len(l.Data); {
-		end := lineEnd(l.Data, i)
+		end := e.eventEnd(l, i)
 		if end-i > e.maxLine || i == 0 && l.Part > 0 || l.Cut && end == len(l.Data) {
 			dst = e.appendParts(dst, l, &f, nil, i, end, &c)
 		} else {
-			dst = f.appendRecord(dst, l, i, end)
+			dst = f.appendLine(dst, l, i, end)
 			dst = append(dst, "}\n"...)
 			c.Records++
 		}

@@ -135,16 +135,29 @@ func (l *loader) checkFormat(input string, in *Input) {
 			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
 		}
 	}
+	for _, key := range []string{"multiline_start", "multiline_continue", "multiline_wait"} {
+		if path := input + "." + key; l.has(path) && in.Format != "text" {
+			l.problem(path, complaint{`has a meaning only with format = "text"`, "remove the line, or change format"})
+		}
+	}
+	if in.MultilineStart != "" && in.MultilineContinue != "" {
+		l.problem(input+".multiline_start", complaint{"is set, and so is multiline_continue, which says the same the other way round", "remove one of the two"})
+	}
 	l.checkFields(input+".fields", in)
 	l.checkEdits(input, in)
 }
 
 func (l *loader) checkFields(path string, in *Input) {
+	container := in.Format == "cri" || in.Format == "docker"
 	switch message := slices.Contains(in.Fields, "message"); {
 	case l.bad[path] || in.Fields == nil && l.has(path): // or an element of it is bad
+	case container && !l.has(path):
+		in.Fields = []string{"time", "stream", "host", "file", "offset", "message"}
 	case in.Format == "text" && !l.has(path):
 		in.Fields = []string{"time", "host", "file", "offset", "message"}
-	case in.Format == "text" && !message:
+	case !container && slices.Contains(in.Fields, "stream"):
+		l.problem(path, complaint{`has "stream", which only the lines of containers tell`, `remove it, or set format = "cri" or "docker"`})
+	case in.Format != "json" && !message:
 		l.problem(path, complaint{`must contain "message", which is the line itself`, ""})
 	case in.Format == "json" && message:
 		l.problem(path, complaint{`must not contain "message" with format = "json", where the line is the record`, "remove it, or change format"})

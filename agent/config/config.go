@@ -125,14 +125,18 @@ type Input struct {
 	Name        string   `toml:"name"`         // unique
 	Include     []string `toml:"include"`      // absolute doublestar patterns
 	Exclude     []string `toml:"exclude"`      // absolute doublestar patterns
-	Format      string   `toml:"format"`       // json, text
+	Format      string   `toml:"format"`       // json, text, cri, docker
 	Validate    string   `toml:"validate"`     // json: full, off
-	Fields      []string `toml:"fields"`       // time, host, file, offset; text: message, and all if none are written
+	Fields      []string `toml:"fields"`       // time, host, file, offset; others than json: message too, and all if none are written; cri, docker: stream
 	StartAt     string   `toml:"start_at"`     // beginning, end
 	IgnoreOlder Duration `toml:"ignore_older"` // files not written to for longer are not followed; 0: all are
 	MaxLineSize Size     `toml:"max_line_size"`
 	Chunk       Chunk    `toml:"chunk"`
 	Key         string   `toml:"key"`
+
+	MultilineStart    string   `toml:"multiline_start"`    // text: regular expression of lines that begin an event
+	MultilineContinue string   `toml:"multiline_continue"` // text: or of those that don't; both "": every line is one
+	MultilineWait     Duration `toml:"multiline_wait"`     // for the rest of an event
 
 	StaticFields map[string]any `toml:"static_fields"` // string, bool, int64 or float64, by name
 	PathFields   string         `toml:"path_fields"`   // pattern with {name}; "" takes none

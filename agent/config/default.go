@@ -50,7 +50,10 @@ func defaultInput(c *Config) Input {
 		Validate:    "full",
 		StartAt:     "beginning",
 		MaxLineSize: mib,
-		Chunk:       c.Chunk,
-		Key:         c.S3.Key,
+
+		MultilineWait: Duration(5 * time.Second),
+
+		Chunk: c.Chunk,
+		Key:   c.S3.Key,
 	}
 }

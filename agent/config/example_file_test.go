@@ -60,8 +60,8 @@ func checkAllShown(t *testing.T, c *Config) {
 	} {
 		for _, key := range sortedKeys(fieldsOf(reflect.TypeOf(v))) {
 			path := table + "." + key
-			if path == "input[0].fields" {
-				path = "input[1].fields" // the default of text can be shown
+			if table == "input[0]" && (key == "fields" || strings.HasPrefix(key, "multiline_")) {
+				path = "input[1]." + key // for text
 			}
 			if _, ok := c.at[path]; !ok {
 				t.Errorf("%s is not in config.example.toml", path)

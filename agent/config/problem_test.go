@@ -289,6 +289,37 @@ accelerate = true
 		`FILE:6: s3.external_id: is set, but role_arn is not (got "ab"); set role_arn, or remove the line`,
 		`FILE:7: s3.sts_endpoint: is set, but role_arn is not (got "https://sts"); set role_arn, or remove the line`,
 	}},
+	{"events", s3Part + `[[input]]
+name = "a"
+include = ["/a"]
+multiline_start = 'a'
+[[input]]
+name = "b"
+include = ["/b"]
+format = "text"
+multiline_start = "("
+multiline_continue = '^\s'
+multiline_wait = "1ms"
+fields = ["stream", "message"]
+[[input]]
+name = "c"
+include = ["/c"]
+format = "cri"
+validate = "full"
+multiline_wait = "1s"
+fields = ["stream"]
+`, []string{
+		`FILE:6: input[0].multiline_start: has a meaning only with format = "text" (got "a"); remove the line, or change format`,
+		"FILE:11: input[1].multiline_start: missing closing ): `(` (got \"(\"); write it between single quotes, where \\ needs no second one: '^\\d{4}-'",
+		`FILE:13: input[1].multiline_wait: must be between 100ms and 1h (got "1ms")`,
+		`FILE:14: input[1].fields: has "stream", which only the lines of containers tell (got a list); remove it, or set format = "cri" or "docker"`,
+		`FILE:19: input[2].validate: has a meaning only with format = "json" (got "full"); remove the line, or change format`,
+		`FILE:20: input[2].multiline_wait: has a meaning only with format = "text" (got "1s"); remove the line, or change format`,
+		`FILE:21: input[2].fields: must contain "message", which is the line itself (got a list)`,
+	}},
+	{"two patterns", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nformat = \"text\"\nmultiline_start = 'a'\nmultiline_continue = 'b'\n", []string{
+		`FILE:7: input[0].multiline_start: is set, and so is multiline_continue, which says the same the other way round (got "a"); remove one of the two`,
+	}},
 	{"inputs", s3Part + `[[input]]
 name = "App"
 include = []
@@ -329,13 +360,13 @@ fields = ["message", "time", "message"]
 		`FILE:8: input[1].include[4]: must not be empty (got "")`,
 		`FILE:9: input[1].exclude[0]: must be an absolute pattern (got "*.gz"); begin it with "/"; "/**/*.gz" matches in every directory`,
 		`FILE:9: input[1].exclude[1]: is not a valid pattern (got "/{a"); close every [ and {; put \ before one that is meant literally`,
-		`FILE:10: input[1].format: must be json or text (got "jsonl"); did you mean "json"?`,
+		`FILE:10: input[1].format: must be json, text, cri or docker (got "jsonl"); did you mean "json"?`,
 		`FILE:12: input[1].start_at: must be beginning or end (got "beginning "); did you mean "beginning"?`,
 		`FILE:13: input[1].max_line_size: must be between 1KiB and 64MiB (got "1B")`,
 		`FILE:17: input[2].fields: must not contain "message" with format = "json", where the line is the record (got a list); remove it, or change format`,
 		`FILE:19: input[3].name: is the name of another input (got "b"); choose another: the first is at FILE:7`,
 		`FILE:22: input[3].validate: has a meaning only with format = "json" (got "off"); remove the line, or change format`,
-		`FILE:23: input[3].fields[1]: must be time, host, file, offset or message (got "msg")`,
+		`FILE:23: input[3].fields[1]: must be time, stream, host, file, offset or message (got "msg")`,
 		`FILE:28: input[4].fields: must contain "message", which is the line itself (got a list)`,
 		`FILE:33: input[5].fields: must not name a field twice (got a list)`,
 	}},

@@ -93,10 +93,10 @@ var rules = map[string]rule{
 	"input.include":       notEmptyList,
 	"input.include[]":     pattern,
 	"input.exclude[]":     pattern,
-	"input.format":        oneOf("json", "text"),
+	"input.format":        oneOf("json", "text", "cri", "docker"),
 	"input.validate":      oneOf("full", "off"),
 	"input.fields":        unique,
-	"input.fields[]":      oneOf("time", "host", "file", "offset", "message"),
+	"input.fields[]":      oneOf("time", "stream", "host", "file", "offset", "message"),
 	"input.drop_fields":   unique,
 	"input.drop_fields[]": dotted,
 	"input.mask_fields":   unique,
@@ -104,6 +104,10 @@ var rules = map[string]rule{
 	"input.start_at":      oneOf("beginning", "end"),
 	"input.ignore_older":  between(0, 100_000*hour),
 	"input.max_line_size": between(kib, 64*mib),
+
+	"input.multiline_start":    expression,
+	"input.multiline_continue": expression,
+	"input.multiline_wait":     between(100*ms, hour),
 }
 
 func between[T int | Size | Duration](low, high T) rule {
@@ -134,6 +138,14 @@ func matching(expr, what, hint string) rule {
 		}
 		return complaint{}
 	}
+}
+
+// expression is a regular expression as package regexp has them.
+func expression(v any) complaint {
+	if _, err := regexp.Compile(v.(string)); err != nil {
+		return complaint{strings.TrimPrefix(err.Error(), "error parsing regexp: "), `write it between single quotes, where \ needs no second one: '^\d{4}-'`}
+	}
+	return complaint{}
 }
 
 // anyRate has a least value: one long line, or a part of an object, must not take

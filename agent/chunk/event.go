@@ -1,0 +1,50 @@
+package chunk
+
+import "bytes"
+
+// Events returns a function that says how many of the lines it is given, each
+// with its newline, are whole events, where these may be longer than a line;
+// else nil. What it is given begins with an event's start, or with the rest of
+// an event that was cut.
+func (e *Encoder) Events() func(lines []byte) int {
+	switch {
+	case e.piece != nil:
+		return e.joined
+	case e.begins != nil:
+		return e.begun
+	}
+	return nil
+}
+
+// begun returns where the last event in lines begins: whether it is whole, only
+// the next line can tell.
+func (e *Encoder) begun(lines []byte) int {
+	for end := len(lines); end > 0; {
+		start := lineStart(lines, end-1)
+		if start > 0 && e.begins(lines[start:end-1]) {
+			return start
+		}
+		end = start
+	}
+	return 0
+}
+
+// lineStart returns where the line that ends before b[end] starts.
+func lineStart(b []byte, end int) int { return bytes.LastIndexByte(b[:end], '\n') + 1 }
+
+// eventEnd returns the end of the event that starts at l.Data[i], without its
+// newline.
+func (e *Encoder) eventEnd(l *Lines, i int) int {
+	end := lineEnd(l.Data, i)
+	if e.begins == nil || i == 0 && l.Part > 0 {
+		return end
+	}
+	for end+1 < len(l.Data) {
+		next := lineEnd(l.Data, end+1)
+		if next-i > e.maxLine || l.Cut && next == len(l.Data) || e.begins(l.Data[end+1:next]) {
+			break
+		}
+		end = next
+	}
+	return end
+}

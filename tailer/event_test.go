@@ -1,0 +1,135 @@
+package tailer
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// indented takes lines that begin with a space as parts of the event before.
+func indented(lines []byte) int {
+	for end := len(lines); end > 0; {
+		start := bytes.LastIndexByte(lines[:end-1], '\n') + 1
+		if lines[start] != ' ' {
+			return start
+		}
+		end = start
+	}
+	return 0
+}
+
+func newEventFixture(t testing.TB) *fixture {
+	f := newFixture(t, "*.log")
+	f.kill()
+	f.o.Inputs[0].Events = indented
+	f.start()
+	return f
+}
+
+func TestEventsAreHandedOnWhole(t *testing.T) {
+	f := newEventFixture(t)
+	f.append("a.log", "a\n b\n")
+	f.step()
+	f.want("")
+	f.restart(func() { f.append("a.log", " c\nd\n") })
+	f.step()
+	f.want("a\n b\n c\n")
+	f.pass(4 * time.Second)
+	f.want("a\n b\n c\n")
+	f.pass(2 * time.Second)
+	f.want("a\n b\n c\nd\n")
+	f.append("a.log", " e\nf\n g")
+	f.step()
+	f.want("a\n b\n c\nd\n e\n")
+	if last := f.c.log[len(f.c.log)-1]; !last.Apart {
+		t.Error("what came late is not apart")
+	}
+	// The end of a file ends its last event, and the line without newline.
+	f.rename("a.log", "a.log.1")
+	f.step()
+	f.pass(2 * time.Minute)
+	f.pass(2 * time.Minute)
+	f.want("a\n b\n c\nd\n e\nf\n g")
+}
+
+// An event that is longer than a line may be is handed on in pieces.
+func TestEventsHaveALimit(t *testing.T) {
+	f := newEventFixture(t)
+	line := " " + strings.Repeat("x", 22) + "\n"
+	long := " " + strings.Repeat("y", 3*testLine) + "\n"
+	text := "a\n" + strings.Repeat(line, 10) + long + strings.Repeat(line, 3)
+	f.append("a.log", text+"z\n")
+	f.step()
+	f.want(text)
+	for i, e := range f.c.log {
+		if begins := e.From == 0 || e.Part > 0; len(e.Data) > 0 && e.Apart == begins {
+			t.Errorf("span %d [%d, %d): apart %v", i, e.From, e.To, e.Apart)
+		}
+		if len(e.Data) > testLine+1 && e.Part == 0 && !strings.Contains(string(e.Data), "y") {
+			t.Errorf("a span of %d bytes", len(e.Data))
+		}
+	}
+}
+
+// The content of a compressed file ends its last event.
+func TestEventsInCompressedFiles(t *testing.T) {
+	f := newEventFixture(t)
+	f.kill()
+	f.o.Inputs[0].Include = []string{f.path("*.gz")}
+	f.start()
+	text := "a\n b\nc\n" + strings.Repeat(" d\n", testLine)
+	f.must(os.WriteFile(f.path("a.gz"), pack(t, "a.gz", text, 1), 0o644))
+	f.step()
+	f.want(text)
+	if first := f.c.log[1]; string(first.Data) != "a\n b\n" {
+		t.Errorf("first %q", first.Data)
+	}
+}
+
+func TestOnceWaitsForNoRest(t *testing.T) {
+	f := newEventFixture(t)
+	f.kill()
+	f.append("a.log", "a\n b\n c")
+	for _, flush := range []bool{false, true} {
+		f.o.Once, f.o.FlushPartial, f.o.Positions = true, flush, f.c.positions(len(f.c.log))
+		tl, err := New(f.o, f.c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tl.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.want("a\n b\n" + map[bool]string{true: " c"}[flush])
+	}
+}
+
+// Whatever is written in between, and however often the tailer is killed, events
+// that are handed on in time are whole, and nothing is lost or repeated.
+func TestEventHistories(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		f := newEventFixture(t)
+		defer f.kill()
+		var text string
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 4).Draw(rt, "what") {
+			case 0, 1, 2:
+				s := rapid.StringMatching(`[ ab\n]{1,30}`).Draw(rt, "text")
+				text += s
+				f.append("a.log", s)
+			case 3:
+				f.pass(time.Duration(rapid.IntRange(0, 7000).Draw(rt, "ms")) * time.Millisecond)
+			default:
+				f.restart(func() {})
+			}
+			f.step()
+		}
+		f.append("a.log", "\nend\n")
+		f.step()
+		f.pass(time.Minute)
+		f.want(text + "\nend\n")
+	})
+}
