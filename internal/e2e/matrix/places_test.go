@@ -1,0 +1,123 @@
+//go:build e2e && linux
+
+package matrix
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The rows about where files are and how long they live.
+var places = []struct {
+	name string
+	run  func(w *world)
+}{
+	{"short-lived, 200 ms", func(w *world) {
+		w.start()
+		const files = 20
+		for i := range files {
+			name := fmt.Sprintf("short%d.log", i)
+			w.expect(name, w.append(name, w.events(name, 10)))
+			time.Sleep(200 * time.Millisecond) // its life
+			w.must(os.Remove(w.path(name)))
+		}
+		w.spooled(10 * files)
+	}},
+	{"100,000 files in the tree, 100 match", func(w *world) {
+		w.cfg.Inputs[0].Include = []string{w.path("**/*.log")}
+		const files, matching, nth = 100_000, 100, 1001
+		for i := range files {
+			name := fmt.Sprintf("%d/a/b/c/%d", i%100, i)
+			if i < 100 {
+				w.must(os.MkdirAll(filepath.Dir(w.path(name)), 0o755))
+			}
+			if i%nth == 0 { // each in another directory
+				name += ".log"
+				w.expect(name, w.append(name, w.events(name, 3)))
+				continue
+			}
+			w.must(os.WriteFile(w.path(name), nil, 0o644))
+		}
+		w.start()
+		w.spooled(int64(3 * len(w.streams)))
+		if len(w.streams) != matching {
+			w.t.Fatalf("%d files match, not %d", len(w.streams), matching)
+		}
+	}},
+	{"tmpfs", func(w *world) {
+		w.mount("tmpfs", "tmpfs", w.inMount("m"), 0, "size=16m")
+		w.expect("first", w.append("m/app.log", w.events("first", 10)))
+		w.start()
+		w.spooled(10)
+		w.must(os.Rename(w.path("m/app.log"), w.path("m/app.log.1")))
+		w.expect("new", w.append("m/app.log", w.events("new", 10)))
+		w.spooled(20)
+	}},
+	{"bind mount", func(w *world) {
+		other := w.inDir("other")
+		w.mount(other, "", w.inMount("m"), syscall.MS_BIND, "")
+		w.start()
+		text := w.events("from the other side", 10)
+		w.must(os.WriteFile(filepath.Join(other, "app.log"), []byte(text), 0o644))
+		w.expect("bound", text, w.append("m/app.log", w.events("from here", 10)))
+		w.spooled(20)
+	}},
+	{"mount gone and back", func(w *world) {
+		other, m := w.inDir("other"), w.inMount("m")
+		w.mount(other, "", m, syscall.MS_BIND, "")
+		first := w.append("m/app.log", w.events("first", 10))
+		w.start()
+		w.spooled(10)
+		w.must(syscall.Unmount(m, syscall.MNT_DETACH))
+		w.expect("meanwhile", w.append("b.log", w.events("meanwhile", 10)))
+		w.spooled(20)
+		w.mount(other, "", m, syscall.MS_BIND, "")
+		w.expect("app", first, w.append("m/app.log", w.events("back", 10)))
+		w.spooled(30)
+	}},
+}
+
+// inDir makes a directory outside of what is watched.
+func (w *world) inDir(name string) string {
+	w.t.Helper()
+	dir := filepath.Join(w.Dir, name)
+	w.must(os.Mkdir(dir, 0o755))
+	return dir
+}
+
+// inMount makes a directory to mount on, and follows what is in it.
+func (w *world) inMount(name string) string {
+	w.t.Helper()
+	w.cfg.Inputs[0].Include = append(w.cfg.Inputs[0].Include, w.path(name+"/*.log"))
+	w.must(os.Mkdir(w.path(name), 0o755))
+	return w.path(name)
+}
+
+// mount mounts until the end of the test, or skips it where nobody lets us.
+func (w *world) mount(source, kind, target string, flags uintptr, options string) {
+	w.t.Helper()
+	if err := syscall.Mount(source, target, kind, flags, options); err != nil {
+		w.t.Skipf("skipped: mounting %s%s: %v", kind, source, err)
+	}
+	w.t.Cleanup(func() {
+		// EINVAL: the case unmounted it itself.
+		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
+			w.t.Errorf("unmounting %s: %v", target, err)
+		}
+	})
+}
+
+func TestPlaces(t *testing.T) {
+	for _, row := range places {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			row.run(w)
+			w.arrives()
+		})
+	}
+}
