@@ -11,11 +11,14 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,7 +115,8 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 		return plan{}, err
 	}
 	return plan{
-		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), maxLine: int(in.MaxLineSize),
+		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), open: in.Chunk.MaxOpen,
+		timeField: in.TimeField, maxLine: int(in.MaxLineSize),
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
 			Format: format, Begins: begins(in), Validate: in.Validate == "full",
@@ -135,14 +139,39 @@ func begins(in *config.Input) func(line []byte) bool {
 }
 
 // ExampleKey is the object key, prefix included, that a chunk of the input
-// sealed now would get, with placeholders for what only a chunk has.
-func ExampleKey(c *config.Config, in *config.Input) (string, error) {
+// sealed now would get for lines of the file at path ("": some file), with
+// placeholders for what only a chunk has, and the names of fields for their values.
+func ExampleKey(c *config.Config, in *config.Input, path string) (string, error) {
 	p, err := newPlan(c, in)
 	if err != nil {
 		return "", err
 	}
-	p.vars.Time = time.Now()
+	if err := checkPartitions(in, p.key); err != nil {
+		return "", err
+	}
+	p.vars.Time, p.vars.File, p.vars.Fields = time.Now(), cmp.Or(path, "/DIR/FILE"), p.key.Fields()
 	return p.key.Expand(c.S3.Prefix, p.vars)
+}
+
+// checkPartitions refuses a template whose variables could not be filled in, or
+// would tell what must not leave the host.
+func checkPartitions(in *config.Input, key *chunk.Template) error {
+	if in.TimeField != "" && !key.Timed() {
+		return fmt.Errorf("key template %q has no variable of time, so time_field would be without effect; add {date}, or remove time_field", in.Key)
+	}
+	for _, f := range key.Fields() {
+		if in.Format != "json" {
+			return fmt.Errorf(`key template %q has {field:%s}, but only records of format = "json" have fields`, in.Key, f)
+		}
+	}
+	for _, f := range append(key.Fields(), in.TimeField) {
+		for _, hidden := range slices.Concat(in.DropFields, in.MaskFields) {
+			if f == hidden || strings.HasPrefix(f, hidden+".") {
+				return fmt.Errorf("key template %q would show the field %s in keys, which drop_fields or mask_fields is to keep on this host", in.Key, f)
+			}
+		}
+	}
+	return nil
 }
 
 // CheckKeys returns the problems of all key templates and of the fields that
@@ -156,7 +185,7 @@ func CheckKeys(c *config.Config) config.Problems {
 			problems = append(problems, found...)
 			continue
 		}
-		if _, err := ExampleKey(c, in); err != nil && !seen[in.Key] {
+		if _, err := ExampleKey(c, in, ""); err != nil && !seen[in.Key] {
 			seen[in.Key] = true
 			where := "s3.key"
 			if in.Key != c.S3.Key {

@@ -116,6 +116,7 @@ func (b *batch) count(plans []plan) {
 		c.parts.Add(n.Parts)
 		c.invalid.Add(n.Invalid)
 		c.empty.Add(n.Empty)
+		c.untimed.Add(n.Untimed)
 		for _, s := range b.spans[i] {
 			c.bytes.Add(s.to - s.from)
 		}
@@ -135,6 +136,15 @@ type worker struct {
 	prefix      string
 	records     []byte // of one span, if they differ from its lines
 	compressors map[codecLevel]*chunk.Compressor
+	split       []*chunk.Partitioner // of each plan; nil: a batch is of one partition
+	parts       []partition          // of one plan, while it is encoded
+}
+
+// partition is what a batch has of one plan under one key.
+type partition struct {
+	key         string
+	spans       []span
+	first, last int64 // ns since 1970
 }
 
 type codecLevel struct {
@@ -143,10 +153,17 @@ type codecLevel struct {
 }
 
 func newWorker(plans []plan, prefix string) *worker {
-	return &worker{plans: plans, prefix: prefix, compressors: make(map[codecLevel]*chunk.Compressor)}
+	w := &worker{plans: plans, prefix: prefix, compressors: make(map[codecLevel]*chunk.Compressor)}
+	for i := range plans {
+		p := &plans[i]
+		w.split = append(w.split, chunk.NewPartitioner(chunk.PartitionOptions{
+			Template: p.key, Prefix: prefix, Vars: p.vars, Encoder: p.enc, TimeField: p.timeField,
+		}))
+	}
+	return w
 }
 
-// encode fills b.out: one block an input, all positions.
+// encode fills b.out: one block a partition of an input, all positions.
 func (w *worker) encode(b *batch) error {
 	out := &b.out
 	out.Blocks, out.Positions, out.Forget = out.Blocks[:0], out.Positions[:0], b.forget
@@ -158,13 +175,18 @@ func (w *worker) encode(b *batch) error {
 		if len(b.spans[i]) == 0 {
 			continue
 		}
-		block, err := w.block(b, i)
-		if err != nil {
-			return err
+		if err := w.partitions(b, i); err != nil {
+			return fmt.Errorf("input %s: %w", w.plans[i].name, err)
 		}
-		if block.Records > 0 {
-			out.Blocks = append(out.Blocks, block)
-			ends = append(ends, len(b.stored))
+		for k := range w.parts {
+			block, err := w.block(b, i, &w.parts[k])
+			if err != nil {
+				return err
+			}
+			if block.Records > 0 {
+				out.Blocks = append(out.Blocks, block)
+				ends = append(ends, len(b.stored))
+			}
 		}
 	}
 	start := 0
@@ -175,41 +197,84 @@ func (w *worker) encode(b *batch) error {
 	return nil
 }
 
-// block encodes and compresses the lines of one input, a piece at a time while
+// partitions sorts the lines of one input by the keys they belong under, in
+// w.parts. Most often that is one key, by the time they were read.
+func (w *worker) partitions(b *batch, i int) (err error) {
+	p, split, ns := &w.plans[i], w.split[i], b.born.UnixNano()
+	w.parts = w.parts[:0]
+	if split == nil {
+		vars := p.vars
+		vars.Time = b.born
+		key, err := p.key.Expand(w.prefix, vars)
+		w.parts = append(w.parts, partition{key, b.spans[i], ns, ns})
+		return err
+	}
+	at := make(map[string]int)
+	for _, s := range b.spans[i] {
+		err = split.Split(b.lines(&s), func(r chunk.Run) {
+			k, known := at[r.Key]
+			if !known {
+				k = len(w.parts)
+				at[r.Key] = k
+				w.parts = append(w.parts, partition{key: r.Key, first: r.First, last: r.Last})
+			}
+			part := &w.parts[k]
+			part.first, part.last = min(part.first, r.First), max(part.last, r.Last)
+			part.spans = append(part.spans, s.slice(r.From, r.To))
+			b.counts[i].Untimed += r.Untimed
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines is a span as its encoder wants it.
+func (b *batch) lines(s *span) *chunk.Lines {
+	return &chunk.Lines{
+		File: s.path, From: s.from, Time: b.born, Part: s.part, Cut: s.cut,
+		Data: b.raw[s.start : s.start+int(s.to-s.from)],
+	}
+}
+
+// slice is a part of a span, of whole lines.
+func (s span) slice(from, to int) span {
+	if from > 0 {
+		s.part = 0
+	}
+	s.cut = s.cut && s.from+int64(to) == s.to
+	s.start, s.from, s.to = s.start+from, s.from+int64(from), s.from+int64(to)
+	return s
+}
+
+// block encodes and compresses the lines of one partition, a piece at a time while
 // it is in the processor's cache. Its data is appended to b.stored.
-func (w *worker) block(b *batch, i int) (spool.Block, error) {
+func (w *worker) block(b *batch, i int, part *partition) (spool.Block, error) {
 	p := &w.plans[i]
 	comp, err := w.compressor(p)
 	if err != nil {
 		return spool.Block{}, fmt.Errorf("input %s: %w", p.name, err)
 	}
 	ns := b.born.UnixNano()
-	block := spool.Block{Input: p.name, Codec: p.codec.String(), Limit: p.limit, First: ns, Last: ns}
+	block := spool.Block{
+		Input: p.name, Name: part.key, Codec: p.codec.String(), Limit: p.limit, MaxOpen: p.open,
+		First: part.first, Last: part.last,
+	}
 	comp.Start(b.stored)
 	w.records = recycle(w.records)
-	for _, s := range b.spans[i] {
-		lines := chunk.Lines{
-			File: s.path, From: s.from, Time: b.born, Part: s.part, Cut: s.cut,
-			Data: b.raw[s.start : s.start+int(s.to-s.from)],
-		}
-		records, n := p.enc.Encode(&w.records, &lines)
+	for _, s := range part.spans {
+		records, n := p.enc.Encode(&w.records, b.lines(&s))
 		comp.Add(records)
 		block.RawSize += int64(len(records))
 		block.RawCRC = crc32.Update(block.RawCRC, crc32.IEEETable, records)
 		block.Ranges = appendRange(block.Ranges, spool.Range{File: s.file, From: s.from, To: s.to, Records: n.Records, Time: ns}, s.part > 0 || s.apart)
+		block.Records += n.Records
 		addCounts(&b.counts[i], &n)
 	}
 	var enc chunk.Encoding
 	b.stored, enc = comp.End()
-	block.Encoding, block.Records = spool.Encoding(enc), b.counts[i].Records
-	if block.Records == 0 {
-		return block, nil
-	}
-	vars := p.vars
-	vars.Time = b.born
-	if block.Name, err = p.key.Expand(w.prefix, vars); err != nil {
-		return spool.Block{}, fmt.Errorf("input %s: %w", p.name, err)
-	}
+	block.Encoding = spool.Encoding(enc)
 	return block, nil
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/spoolship/spoolship/spool"
 )
 
-var childScenarios = map[string]childWork{"drop": dropWork}
+var childScenarios = map[string]childWork{"drop": dropWork, "parts": partsWork}
 
 // dropConfig is a spool that holds a few chunks.
 func dropConfig(s *site) {

@@ -28,8 +28,11 @@ type plan struct {
 	codec chunk.Codec
 	level int
 	limit int64 // stored bytes of one chunk
+	open  int   // chunks at once
 
 	counters *inputCounters
+
+	timeField string // dotted path; "": the time a line was read
 
 	maxLine int // bytes; longer lines are read in parts of this size
 }
@@ -77,7 +80,7 @@ func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 
 // inputCounters count what became durable since the start.
 type inputCounters struct {
-	bytes, records, parts, invalid, empty atomic.Int64
+	bytes, records, parts, invalid, empty, untimed atomic.Int64
 }
 
 func newIntake(sp *spool.Spool, plans []plan, prefix string, interval time.Duration, h *health, hook func(string) error) *intake {

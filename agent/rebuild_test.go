@@ -132,6 +132,9 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 			s.cfg.Inputs[0].MultilineStart, s.cfg.Inputs[0].MaxLineSize = `^\{"n":\d*0,`, 1000
 		}},
 		{name: "logs of containers", codec: "gzip", format: "cri", before: func(t *testing.T, s *site) { s.writeContainer(t, "c.log", 0, 3000) }},
+		{name: "several partitions", codec: "gzip", format: "json", before: func(_ *testing.T, s *site) {
+			s.cfg.Inputs[0].Key, s.cfg.Inputs[0].TimeField = "{file}/{minute}/"+lateKey, "n" // as seconds
+		}},
 		{name: "renamed since", codec: "gzip", format: "text", after: func(t *testing.T, s *site) {
 			if err := os.Rename(s.path("a.log"), s.path("a.log.1")); err != nil {
 				t.Fatal(err)

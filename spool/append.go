@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -142,9 +143,33 @@ func (t *txn) chunkFor(b *Block) *manifest {
 		m = nil
 	}
 	if m == nil {
+		t.sealOldest(b.Input, b.MaxOpen-1)
 		m = t.newChunk(k)
 	}
 	return m
+}
+
+// sealOldest seals an input's oldest open chunks until no more than most are
+// left; a negative number is no limit.
+func (t *txn) sealOldest(input string, most int) {
+	if most < 0 {
+		return
+	}
+	var seqs []uint64
+	for k, seq := range t.x.open {
+		if _, changed := t.open[k]; k.input == input && !changed {
+			seqs = append(seqs, seq)
+		}
+	}
+	for k, seq := range t.open {
+		if k.input == input && seq != 0 {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	for _, seq := range seqs[:max(0, len(seqs)-most)] {
+		t.seal(t.chunk(seq))
+	}
 }
 
 // putBlock stores a block value. Every batch has a bucket of its own in its

@@ -64,6 +64,7 @@ func (m *model) appendBlock(b *Block) {
 		open.state, open = StateSealed, nil
 	}
 	if open == nil {
+		m.sealOldest(b.Input, b.MaxOpen-1)
 		m.next[b.Input]++
 		open = &modelChunk{input: b.Input, name: b.Name, number: m.next[b.Input]}
 		m.chunks = append(m.chunks, open)
@@ -74,13 +75,27 @@ func (m *model) appendBlock(b *Block) {
 	}
 }
 
+// sealOldest leaves at most so many chunks of an input open.
+func (m *model) sealOldest(input string, most int) {
+	open := 0
+	for _, c := range slices.Backward(m.chunks) { // newest first
+		if c.state != StateOpen || c.input != input {
+			continue
+		}
+		if open++; open > most {
+			c.state = StateSealed
+		}
+	}
+}
+
 func (m *model) Append(t *rapid.T) {
 	var batch Batch
 	for range rapid.IntRange(0, 4).Draw(t, "blocks") {
 		m.tags++
 		size := rapid.SampledFrom([]int{1, 200, 5000, 30_000}).Draw(t, "size")
 		b := testBlock(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "input"), fmt.Sprint(m.tags), size, 50_000)
-		b.Name = rapid.SampledFrom([]string{"x/", "y/"}).Draw(t, "name") + nameTemplate
+		b.Name = rapid.SampledFrom([]string{"x/", "y/", "z/", "u/"}).Draw(t, "name") + nameTemplate
+		b.MaxOpen = 3
 		batch.Blocks = append(batch.Blocks, b)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "positions") {

@@ -128,4 +128,5 @@ type Counts struct {
 	Parts   int64 // records that hold part of a long line
 	Invalid int64 // JSON lines kept as raw + error, parts not included
 	Empty   int64 // lines skipped because they are empty (JSON only)
+	Untimed int64 // records without a time in time_field, see Partitioner
 }

@@ -2,16 +2,21 @@ package chunk
 
 import (
 	"fmt"
+	"os"
+	"path"
+	"slices"
 	"strings"
 	"time"
 )
 
 // KeyVars are the values a template is expanded with.
 type KeyVars struct {
-	Input string
-	Host  string
-	Time  time.Time // UTC is used
-	Codec Codec     // for {ext}
+	Input  string
+	Host   string
+	Time   time.Time // UTC is used
+	Codec  Codec     // for {ext}
+	File   string    // absolute path, for {file} and {dir}
+	Fields []string  // values of Template.Fields, in their order; "" for one that a record has not got
 }
 
 // lateVars are filled in when a chunk is sealed, each with at most so many
@@ -27,41 +32,49 @@ var lateVars = []struct {
 	{"id", 16, "a copied agent could overwrite an object with other records"},
 }
 
-// vars are the variables that Expand fills in.
+// vars are the variables without an argument that Expand fills in and that
+// are the same for a batch, but for their time.
 var vars = map[string]func(v *KeyVars) string{
-	"input":  func(v *KeyVars) string { return escapeKey(v.Input) },
-	"host":   func(v *KeyVars) string { return escapeKey(v.Host) },
-	"date":   func(v *KeyVars) string { return v.Time.UTC().Format("2006-01-02") },
-	"hour":   func(v *KeyVars) string { return v.Time.UTC().Format("15") },
-	"minute": func(v *KeyVars) string { return v.Time.UTC().Format("04") },
-	"year":   func(v *KeyVars) string { return v.Time.UTC().Format("2006") },
-	"month":  func(v *KeyVars) string { return v.Time.UTC().Format("01") },
-	"day":    func(v *KeyVars) string { return v.Time.UTC().Format("02") },
-	"ext":    func(v *KeyVars) string { return v.Codec.Ext() },
+	"input": func(v *KeyVars) string { return escapeKey(v.Input) },
+	"host":  func(v *KeyVars) string { return escapeKey(v.Host) },
+	"ext":   func(v *KeyVars) string { return v.Codec.Ext() },
 }
 
-const varList = "{input} {host} {queue} {chunk} {records} {id} {date} {hour} {minute} {year} {month} {day} {ext}"
+// layouts are the variables that are short for {time:layout}.
+var layouts = map[string]string{
+	"date": "2006-01-02", "hour": "15", "minute": "04", "year": "2006", "month": "01", "day": "02",
+}
+
+const varList = "{input} {host} {queue} {chunk} {records} {id} {date} {hour} {minute} {year} {month} {day} {ext} " +
+	"{time:layout} {file} {dir} {field:dotted.path} {env:NAME}"
 
 // Template is a parsed key template. It is immutable.
 type Template struct {
-	parts []part
+	parts  []part
+	fields []string
+	timed  bool
+	byFile bool
+	step   time.Duration // times in one step give one key; a whole part of a minute
 }
 
 // part is text, followed by a variable unless value is nil.
 type part struct {
 	text  string
 	value func(v *KeyVars) string
+	most  int // bytes of a value that differs between records; 0: it is what it is
 }
 
 // ParseTemplate checks a key template: text with variables in braces, {input}
 // {host} {queue} {chunk} {records} {id} {date} {hour} {minute} {year} {month}
-// {day} {ext}. It must contain {queue}, {chunk}, {records} and {id}: the error
-// names the missing ones and why they are needed.
+// {day} {ext} {time:layout} {file} {dir} {field:dotted.path} {env:NAME}. A
+// layout is one of package time. It must contain {queue}, {chunk}, {records}
+// and {id}: the error names the missing ones and why they are needed.
+// Variables of the environment are read here.
 func ParseTemplate(s string) (*Template, error) {
 	if err := checkPath(s); err != nil {
 		return nil, fmt.Errorf("key template %q %w", s, err)
 	}
-	t := &Template{}
+	t := &Template{step: time.Minute}
 	text := "" // before the next variable, late ones included
 	for rest := s; ; {
 		i := strings.IndexAny(rest, "{}")
@@ -73,23 +86,80 @@ func ParseTemplate(s string) (*Template, error) {
 		if rest[i] == '}' || !closed || strings.Contains(name, "{") {
 			return nil, fmt.Errorf("key template %q has a brace without its partner at byte %d; braces stand for variables only", s, len(s)-len(rest)+i)
 		}
-		value, early := vars[name]
-		switch {
-		case early:
-			t.parts = append(t.parts, part{text + rest[:i], value})
-			text = ""
-		case isLate(name):
-			text += rest[:i] + "{" + name + "}"
-		default:
-			return nil, fmt.Errorf("key template %q has the unknown variable {%s}; known are %s", s, name, varList)
-		}
+		text += rest[:i]
 		rest = after
+		if isLate(name) {
+			text += "{" + name + "}"
+			continue
+		}
+		p, err := t.variable(name)
+		if err != nil {
+			return nil, fmt.Errorf("key template %q %w", s, err)
+		}
+		p.text = text
+		t.parts, text = append(t.parts, p), ""
 	}
 	if err := checkComplete(s); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
+
+// variable parses what stands in braces.
+func (t *Template) variable(name string) (part, error) {
+	if value, ok := vars[name]; ok {
+		return part{value: value}, nil
+	}
+	if layout, ok := layouts[name]; ok {
+		return t.time(layout)
+	}
+	switch kind, arg, _ := strings.Cut(name, ":"); {
+	case name == "file":
+		t.byFile = true
+		return part{value: func(v *KeyVars) string { return escapeValue(path.Base(v.File)) }, most: maxValue}, nil
+	case name == "dir":
+		t.byFile = true
+		return part{value: func(v *KeyVars) string { return escapeDirs(path.Dir(v.File)) }, most: maxValue}, nil
+	case kind == "time":
+		return t.time(arg)
+	case kind == "field" && arg != "":
+		at := slices.Index(t.fields, arg)
+		if at < 0 {
+			at, t.fields = len(t.fields), append(t.fields, arg)
+		}
+		return part{value: func(v *KeyVars) string { return escapeValue(v.Fields[at]) }, most: maxValue}, nil
+	case kind == "env":
+		value := os.Getenv(arg)
+		if value == "" {
+			return part{}, fmt.Errorf("has {%s}, but the environment variable %s is not set", name, arg)
+		}
+		return part{value: func(*KeyVars) string { return escapeKey(value) }}, nil
+	}
+	return part{}, fmt.Errorf("has the unknown variable {%s}; known are %s", name, varList)
+}
+
+// time is the variable of a layout.
+func (t *Template) time(layout string) (part, error) {
+	one := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	is := one.Format(layout)
+	switch {
+	case is == time.Date(2012, 11, 11, 21, 43, 54, 0, time.UTC).Format(layout):
+		return part{}, fmt.Errorf(`has {time:%s}, which is the same at all times; write it like {time:2006-01-02T15}, with parts of Go's reference time`, layout)
+	case is != one.Add(123456789).Format(layout):
+		return part{}, fmt.Errorf("has {time:%s}, which changes within a second: every record would get an object of its own", layout)
+	case is != one.Add(time.Second).Format(layout):
+		t.step = time.Second
+	}
+	t.timed = true
+	// Names of months and days may be longer than the layout's, and colons are encoded.
+	return part{value: func(v *KeyVars) string { return escapeDirs(v.Time.UTC().Format(layout)) }, most: 3*len(layout) + 16}, nil
+}
+
+// Fields are the dotted paths of {field:…}, each once.
+func (t *Template) Fields() []string { return slices.Clone(t.fields) }
+
+// Timed says whether the key depends on a time.
+func (t *Template) Timed() bool { return t.timed }
 
 func isLate(name string) bool {
 	for _, v := range lateVars {

@@ -130,7 +130,7 @@ func (l *loader) checkFormat(input string, in *Input) {
 	if l.bad[input+".format"] {
 		return
 	}
-	for _, key := range []string{"validate", "drop_fields", "mask_fields"} {
+	for _, key := range []string{"validate", "drop_fields", "mask_fields", "time_field"} {
 		if path := input + "." + key; l.has(path) && in.Format != "json" {
 			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
 		}

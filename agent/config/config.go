@@ -65,6 +65,7 @@ type Spool struct {
 type Chunk struct {
 	MaxSize     Size     `toml:"max_size"`    // compressed bytes of one object
 	MaxAge      Duration `toml:"max_age"`     // since its first record
+	MaxOpen     int      `toml:"max_open"`    // of one input, in different partitions
 	Compression string   `toml:"compression"` // gzip, zstd, none
 	Level       int      `toml:"level"`       // gzip 1 to 9, zstd 1 to 19
 }
@@ -131,6 +132,7 @@ type Input struct {
 	StartAt     string   `toml:"start_at"`     // beginning, end
 	IgnoreOlder Duration `toml:"ignore_older"` // files not written to for longer are not followed; 0: all are
 	MaxLineSize Size     `toml:"max_line_size"`
+	TimeField   string   `toml:"time_field"` // json: dotted path of the time that keys have; "": when the line was read
 	Chunk       Chunk    `toml:"chunk"`
 	Key         string   `toml:"key"`
 

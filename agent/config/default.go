@@ -27,6 +27,7 @@ func Default() *Config {
 		Chunk: Chunk{
 			MaxSize:     8 * mib,
 			MaxAge:      Duration(time.Minute),
+			MaxOpen:     64,
 			Compression: "gzip",
 			Level:       1,
 		},

@@ -49,6 +49,7 @@ var rules = map[string]rule{
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
 	"chunk.max_size":    between(kib, 5*units["GB"]),
 	"chunk.max_age":     between(10*ms, 24*hour),
+	"chunk.max_open":    between(1, 10_000),
 	"chunk.compression": oneOf("gzip", "zstd", "none"),
 
 	"s3.bucket":                 bucket,
@@ -101,6 +102,7 @@ var rules = map[string]rule{
 	"input.drop_fields[]": dotted,
 	"input.mask_fields":   unique,
 	"input.mask_fields[]": dotted,
+	"input.time_field":    dottedOrEmpty,
 	"input.start_at":      oneOf("beginning", "end"),
 	"input.ignore_older":  between(0, 100_000*hour),
 	"input.max_line_size": between(kib, 64*mib),
@@ -290,6 +292,14 @@ func unique(v any) complaint {
 		return complaint{"must not name a field twice", ""}
 	}
 	return complaint{}
+}
+
+// dottedOrEmpty is for a path that may be left out.
+func dottedOrEmpty(v any) complaint {
+	if v.(string) == "" {
+		return complaint{}
+	}
+	return dotted(v)
 }
 
 // dotted is for the paths of fields. What is written for other tools would

@@ -96,7 +96,11 @@ func checkInput(w io.Writer, c *config.Config, i int) (bad int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("input %s: %w", in.Name, err)
 	}
-	key, err := agent.ExampleKey(c, in)
+	example := ""
+	if len(matches) > 0 {
+		example = matches[0]
+	}
+	key, err := agent.ExampleKey(c, in, example)
 	if err != nil {
 		return 0, fmt.Errorf("input %s: %w", in.Name, err)
 	}

@@ -1,0 +1,258 @@
+package chunk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// PartitionOptions configure a Partitioner.
+type PartitionOptions struct {
+	Template  *Template
+	Prefix    string // of all keys
+	Vars      KeyVars
+	Encoder   *Encoder // that makes the records
+	TimeField string   // dotted path of a record's time; "": the time a line was read
+}
+
+// Partitioner says which key each line's record belongs under. It keeps what
+// it has found out; one goroutine.
+type Partitioner struct {
+	o     PartitionOptions
+	lines bool // the lines' content decides
+	known map[string]string
+	probe []byte
+	vars  KeyVars
+	hits  []found // of the line at hand
+}
+
+// found is the value of a path in a line; nil if there is none.
+type found []byte
+
+// Run is a run of lines that belong under one key.
+type Run struct {
+	Key         string // late variables are left in it
+	From, To    int    // bytes of Lines.Data
+	First, Last int64  // ns since 1970: their time range
+	Untimed     int64  // lines without a time in TimeField
+}
+
+// maxKnown bounds the memory of a partitioner.
+const maxKnown = 4096
+
+// NewPartitioner returns a partitioner, or nil if all lines that are read at one
+// time have one key.
+func NewPartitioner(o PartitionOptions) *Partitioner {
+	p := &Partitioner{o: o, known: make(map[string]string), vars: o.Vars}
+	p.lines = len(o.Template.fields) > 0 || o.TimeField != ""
+	if !p.lines && !o.Template.byFile {
+		return nil
+	}
+	p.hits = make([]found, 1+len(o.Template.fields))
+	p.vars.Fields = make([]string, len(o.Template.fields))
+	return p
+}
+
+// Split calls yield for each run of lines of l that belong under one key, in
+// their order. Lines that are not records as they are, such as invalid ones and
+// parts of long ones, have the time they were read and no fields. The error is
+// that of Template.Expand.
+func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
+	var run Run
+	for i := 0; i < len(l.Data); {
+		end := len(l.Data)
+		at, untimed := l.Time, int64(0)
+		clear(p.hits)
+		if p.lines {
+			end = lineEnd(l.Data, i)
+			p.look(l, i, end)
+			if end < len(l.Data) {
+				end++
+			}
+			if p.o.TimeField != "" {
+				t, ok := parseTime(p.hits[0])
+				if ok {
+					at = t
+				} else if skipSpace(l.Data[i:end], 0) < len(bytes.TrimRight(l.Data[i:end], "\n")) {
+					untimed = 1
+				}
+			}
+		}
+		key, err := p.key(l, at)
+		if err != nil {
+			return err
+		}
+		ns := at.UnixNano()
+		if i > 0 && key == run.Key {
+			run.To, run.First, run.Last = end, min(run.First, ns), max(run.Last, ns)
+			run.Untimed += untimed
+		} else {
+			if i > 0 {
+				yield(run)
+			}
+			run = Run{Key: key, From: i, To: end, First: ns, Last: ns, Untimed: untimed}
+		}
+		i = end
+	}
+	if len(l.Data) > 0 {
+		yield(run)
+	}
+	return nil
+}
+
+// look finds the values of the line l.Data[i:end], if that becomes a record as
+// it is.
+func (p *Partitioner) look(l *Lines, i, end int) {
+	if i == 0 && l.Part > 0 || l.Cut && end == len(l.Data) || end-i > p.o.Encoder.maxLine {
+		return
+	}
+	if at, f := p.o.Encoder.scan(l.Data[:end], i); f != ok || at != end {
+		return
+	}
+	start := skipSpace(l.Data, i) + 1 // behind the opening brace
+	line := l.Data[:end]
+	if p.o.TimeField != "" {
+		p.hits[0] = find(line, start, p.o.TimeField)
+	}
+	for k, path := range p.o.Template.fields {
+		p.hits[1+k] = find(line, start, path)
+	}
+}
+
+// key returns the key for what was found in a line.
+func (p *Partitioner) key(l *Lines, at time.Time) (string, error) {
+	t := p.o.Template
+	b := p.probe[:0]
+	if t.timed {
+		b = binary.AppendVarint(b, at.Unix()/int64(t.step/time.Second))
+	}
+	if t.byFile {
+		b = append(append(b, l.File...), 0)
+	}
+	for _, v := range p.hits[1:] {
+		b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
+	}
+	p.probe = b
+	if key, ok := p.known[string(b)]; ok {
+		return key, nil
+	}
+	p.vars.Time, p.vars.File = at, l.File
+	for k, v := range p.hits[1:] {
+		p.vars.Fields[k] = text(v)
+	}
+	key, err := t.Expand(p.o.Prefix, p.vars)
+	if err != nil {
+		return "", err
+	}
+	if len(p.known) >= maxKnown {
+		clear(p.known)
+	}
+	p.known[string(b)] = key
+	return key, nil
+}
+
+// find returns the value at a dotted path in the object whose opening brace is
+// before b[i]; nil if it is not there. As with fields to drop, a dot stands for
+// a step down or for a dot in a key.
+func find(b []byte, i int, path string) []byte {
+	for {
+		start := skipSpace(b, i) + 1
+		if start > len(b) || b[start-1] != '"' {
+			return nil
+		}
+		behind, f := scanString(b, start)
+		if f != ok {
+			return nil
+		}
+		key := b[start : behind-1]
+		colon := skipSpace(b, behind)
+		if colon >= len(b) || b[colon] != ':' {
+			return nil
+		}
+		i = skipSpace(b, colon+1)
+		end, f := scanValue(b, i, 1)
+		if f != ok {
+			return nil
+		}
+		if rest, found := strings.CutPrefix(path, string(key)); found {
+			switch {
+			case rest == "":
+				return b[i:end]
+			case rest[0] == '.' && b[i] == '{':
+				if v := find(b[:end], i+1, rest[1:]); v != nil {
+					return v
+				}
+			}
+		}
+		if end = skipSpace(b, end); end >= len(b) || b[end] != ',' {
+			return nil
+		}
+		i = end + 1
+	}
+}
+
+// text is what stands in a key for a JSON value: strings as they are, numbers
+// and booleans as they are written; "" for everything else.
+func text(v []byte) string {
+	if len(v) == 0 || v[0] == '{' || v[0] == '[' || v[0] == 'n' {
+		return ""
+	}
+	if v[0] != '"' {
+		return string(v)
+	}
+	if !bytes.Contains(v, []byte{'\\'}) {
+		return string(v[1 : len(v)-1])
+	}
+	var s string
+	_ = json.Unmarshal(v, &s) // v was scanned
+	return s
+}
+
+// parseTime reads a JSON value as a time: RFC 3339, or a number of seconds,
+// milliseconds, microseconds or nanoseconds since 1970, told apart by their
+// size. Years before 1970 and after 2261, where ns end, are no times.
+func parseTime(v []byte) (t time.Time, ok bool) {
+	s := text(v)
+	if s == "" {
+		return t, false
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		if t, ok = epoch(s); !ok {
+			return t, false
+		}
+	}
+	t = t.UTC()
+	return t, t.Year() >= 1970 && t.Year() <= 2261 // what fits into ns since 1970
+}
+
+// epoch reads a number since 1970.
+func epoch(s string) (time.Time, bool) {
+	scale := func(n float64) int64 { // ns per unit
+		switch {
+		case n < 1e11:
+			return 1e9
+		case n < 1e14:
+			return 1e6
+		case n < 1e17:
+			return 1e3
+		}
+		return 1
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 {
+		per := scale(float64(n))
+		unit := 1_000_000_000 / per // units per second
+		return time.Unix(n/unit, n%unit*per), true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f >= 0 && f < 9e18) {
+		return time.Time{}, false
+	}
+	per := float64(scale(f))
+	sec := f * per / 1e9
+	whole := int64(sec)
+	return time.Unix(whole, int64((sec-float64(whole))*1e9)), true
+}
