@@ -69,7 +69,8 @@ func checkParts(t *testing.T, objects []stored, where map[string]string) {
 				t.Fatalf("%s: %s belongs under %s", o.key, l, where[l])
 			}
 			var n int
-			if _, err := fmt.Sscanf(l[strings.Index(l, `"n":`):], `"n":%d`, &n); err != nil {
+			_, number, _ := strings.Cut(l, `"n":`)
+			if _, err := fmt.Sscan(strings.TrimRight(number, "}"), &n); err != nil {
 				t.Fatal(err)
 			}
 			if before, ok := last[dir]; ok && n <= before {

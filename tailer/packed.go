@@ -97,8 +97,8 @@ func (t *Tailer) turnPacked(ctx context.Context, f *file, i *info) (bool, error)
 	}
 	f.setSize(i)
 	f.atEnd = false
-	if ok, err := t.openStream(f); !ok || err != nil {
-		return false, err
+	if !t.openStream(f) {
+		return false, nil
 	}
 	begin := t.now()
 	more, err := t.unpackSome(ctx, f)
@@ -107,26 +107,26 @@ func (t *Tailer) turnPacked(ctx context.Context, f *file, i *info) (bool, error)
 }
 
 // openStream begins to decompress f, if it may now.
-func (t *Tailer) openStream(f *file) (bool, error) {
+func (t *Tailer) openStream(f *file) bool {
 	switch {
 	case f.packed.stream != nil:
-		return true, nil
+		return true
 	case t.now().Before(f.packed.next):
 		t.wakeAt = earliest(t.wakeAt, f.packed.next)
 		f.drained = true
-		return false, nil
+		return false
 	case t.streams == maxStreams:
 		t.enqueue(f)
-		return false, nil
+		return false
 	}
 	u, err := newUnpacker(f.fd, packingOf(f.name))
 	if err != nil {
 		t.stall(f, err)
-		return false, nil
+		return false
 	}
 	t.streams++
 	f.packed.stream, f.packed.left, f.packed.used, f.packed.spent = &stream{unpacker: u}, 0, 0, 0
-	return true, nil
+	return true
 }
 
 func (t *Tailer) closeStream(f *file) {

@@ -64,7 +64,7 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 		if c.home, hidden, err = t.homeHolds(ctx, fam, f); err != nil {
 			return c, err
 		}
-		c.doubt = hidden || c.doubt && !(c.home && f.pos.Offset > headSize)
+		c.doubt = hidden || c.doubt && (!c.home || f.pos.Offset <= headSize)
 		// Were it followed as a new file, it could not be taken for f later.
 		fam.pending = fam.pending || hidden || c.home && c.doubt
 	}

@@ -85,7 +85,7 @@ func TestRightRegionHasItsEndpoint(t *testing.T) {
 			answer := httptest.NewRecorder()
 			if len(hosts) == 1 {
 				answer.Header().Set("X-Amz-Bucket-Region", "us-west-2")
-				answer.WriteHeader(301)
+				answer.WriteHeader(http.StatusMovedPermanently)
 			} else {
 				answer.Header().Set("ETag", `"x"`)
 			}
