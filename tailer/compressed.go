@@ -40,6 +40,14 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 	case s == nil:
 		return later, nil
 	}
+	if a := s.of(f); a != nil && !a.differ && a.offset != f.pos.Offset { // f was read on meanwhile
+		if s.whole() && s.pos.Offset < f.pos.Offset {
+			return no, nil
+		}
+		delete(f.in.surveys, o.id)
+		t.survey(f.in, fam, o)
+		return later, nil
+	}
 	if a := s.of(f); f.pos.Offset == f.pos.Base && !s.novel() || f.pos.Offset > f.pos.Base && (a == nil || !a.holds()) {
 		return no, nil
 	}
