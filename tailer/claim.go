@@ -28,11 +28,16 @@ func (t *Tailer) claim(ctx context.Context, in *input, homes []string, l *listin
 	}
 	for _, home := range homes {
 		fam := in.families[home]
-		for _, f := range fam.live {
-			if f.seen != nil || f.fd >= 0 || f.replaced {
-				continue
+		for _, f := range slices.Clone(fam.live) {
+			var err error
+			switch {
+			case f.seen != nil, f.replaced:
+			case f.fd >= 0:
+				err = t.claimOpen(ctx, f)
+			default:
+				err = t.searchDir(ctx, in, f, l)
 			}
-			if err := t.searchDir(ctx, in, f, l); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -68,6 +73,24 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 		f.cut = o
 		if o.mtime < t.booted {
 			f.left = o.size
+		}
+	}
+	return nil
+}
+
+// claimOpen finds f where its descriptor says that it is another inode by now:
+// a file of an overlay's lower layer is copied up when it is written to, and is
+// born anew. It is opened again, for a kernel may go on reading the lower file.
+func (t *Tailer) claimOpen(ctx context.Context, f *file) error {
+	i, err := statFD(f.fd)
+	if err != nil || i.id == f.pos.inode() {
+		return nil // what is wrong with it, nameless finds out
+	}
+	for _, o := range f.fam.seen {
+		if o.id == i.id && o.owner == nil {
+			t.closeFile(f)
+			t.identify(f, &i)
+			return t.claimOne(ctx, f.in, o)
 		}
 	}
 	return nil

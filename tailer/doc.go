@@ -66,6 +66,8 @@
 //	deleted while open                open, not linked                drain     TestDeletedWhileOpen
 //	deleted, its copy unreadable      open, a copy in doubt           drain,    TestDeletedCopyUnreadable
 //	                                                                  waitFor
+//	copied up in an overlay           its descriptor's inode is       readOn    TestCopiedUp
+//	                                  another now, same bytes
 //	symbolic link retargeted          home is not wanted any more     drain     TestSymlink
 //	devices renumbered                same inode number and bytes     readOn    TestDeviceRenumbered
 //	unreadable                        bytes unsure                    waitFor   TestUnreadable

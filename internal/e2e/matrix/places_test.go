@@ -67,6 +67,21 @@ var places = []struct {
 		w.expect("bound", text, w.append("m/app.log", w.events("from here", 10)))
 		w.spooled(20)
 	}},
+	{"overlayfs, file copied up by an append", func(w *world) {
+		// An overlay's upper directory can't lie on an overlay.
+		layers := w.inDir("layers")
+		w.mount("tmpfs", "tmpfs", layers, 0, "size=16m")
+		for _, d := range []string{"lower", "upper", "work"} {
+			w.must(os.Mkdir(filepath.Join(layers, d), 0o755))
+		}
+		first := w.events("first", 10)
+		w.must(os.WriteFile(filepath.Join(layers, "lower/app.log"), []byte(first), 0o644))
+		w.mount("overlay", "overlay", w.inMount("m"), 0, fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", layers))
+		w.start()
+		w.spooled(10)
+		w.expect("app", first, w.append("m/app.log", w.events("more", 10)))
+		w.spooled(20)
+	}},
 	{"mount gone and back", func(w *world) {
 		other, m := w.inDir("other"), w.inMount("m")
 		w.mount(other, "", m, syscall.MS_BIND, "")
