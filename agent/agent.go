@@ -114,12 +114,16 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	charset, ok := config.Charset(in.Encoding)
+	if !ok {
+		return plan{}, fmt.Errorf("encoding %q of input %q is not known", in.Encoding, in.Name)
+	}
 	return plan{
 		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), open: in.Chunk.MaxOpen,
 		timeField: in.TimeField, maxLine: int(in.MaxLineSize),
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
-			Format: format, Begins: begins(in), Validate: in.Validate == "full",
+			Format: format, Charset: charset, Begins: begins(in), Validate: in.Validate == "full",
 			Fields: in.Fields, Static: in.StaticFields, Path: path, Drop: in.DropFields, Mask: in.MaskFields,
 			Host: c.Agent.Host, MaxLineSize: int(in.MaxLineSize),
 		}),

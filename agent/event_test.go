@@ -94,3 +94,18 @@ func TestEventsAreNotWaitedForForEver(t *testing.T) {
 	eventually(t, "what came too late is there", func() bool { return len(dest.lines(t)) == 2 })
 	sameLines(t, dest.lines(t), []string{`{"message":"one\n 2"}`, `{"message":" late"}`})
 }
+
+// Case: the log is Latin-1, and the agent stops between its lines.
+func TestEncodingIsConverted(t *testing.T) {
+	s := newSite(t)
+	in := &s.cfg.Inputs[0]
+	in.Format, in.Fields, in.Encoding = "text", []string{"offset", "message"}, "iso-8859-1"
+	dest := newMemSink()
+	for _, line := range []string{"caf\xe9\n", "\xfcber\n"} {
+		s.append(t, "a.log", line)
+		if err := s.agent(t, Options{Sink: dest, Once: true}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sameLines(t, dest.lines(t), []string{`{"offset":0,"message":"café"}`, `{"offset":5,"message":"über"}`})
+}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
 // EncoderOptions configure an Encoder.
@@ -15,6 +17,7 @@ type EncoderOptions struct {
 	Static      map[string]any         // added to every record: strings, bools, int64 and float64
 	Path        *PathFields            // added to every record
 	Drop, Mask  []string               // JSON, with Validate: dotted paths of members to leave out, or whose values to replace
+	Charset     *charmap.Charmap       // Text: of the lines; nil: UTF-8. It must have ASCII's newline
 	Begins      func(line []byte) bool // Text: which lines begin an event; nil: all
 	Host        string
 	MaxLineSize int // bytes without the newline; longer lines become records of parts; 0 means no limit
@@ -29,6 +32,7 @@ type Encoder struct {
 	host    []byte // as a JSON string
 	maxLine int
 	begins  func(line []byte) bool
+	charset *charset                        // Text
 	piece   func(line []byte) (piece, bool) // CRI, Docker
 
 	hostName string
@@ -56,6 +60,9 @@ func NewEncoder(o EncoderOptions) *Encoder {
 		e.piece = dockerPiece
 	case Text:
 		e.begins = o.Begins
+		if o.Charset != nil {
+			e.charset = newCharset(o.Charset)
+		}
 	}
 	if o.Format != JSON || len(o.Fields) > 0 {
 		e.fields = parseFields(o.Fields, e.piece != nil)

@@ -19,6 +19,11 @@ func appendBytes(dst []byte, name string, s []byte) []byte {
 	if valid {
 		return dst
 	}
+	return appendBase64(dst, name, s)
+}
+
+// appendBase64 appends the member that keeps what a string can't.
+func appendBase64(dst []byte, name string, s []byte) []byte {
 	dst = append(dst, `,"`...)
 	dst = append(dst, name...)
 	dst = append(dst, `_base64":"`...)

@@ -51,6 +51,8 @@ type frame struct {
 	text []byte
 	gaps [4]gap // ascending; an array, so that a frame stays on the stack
 	n    int    // gaps in use
+
+	charset *charset // of messages; nil: UTF-8
 }
 
 // event is what fills the gaps of a frame.
@@ -71,7 +73,7 @@ type gap struct {
 // newFrame builds the frame of l's records in buf. Bytes of the path that are
 // not UTF-8 become U+FFFD.
 func (e *Encoder) newFrame(buf []byte, l *Lines) frame {
-	f := frame{text: buf}
+	f := frame{text: buf, charset: e.charset}
 	for i, name := range e.fields {
 		f.text = append(f.text, "{,"[min(i, 1)])
 		if name != fieldMessage { // appendBytes writes that name
@@ -125,9 +127,12 @@ func (f *frame) appendEvent(dst []byte, ev *event) []byte {
 		case fieldStream:
 			dst = append(append(append(dst, '"'), ev.stream...), '"')
 		default:
-			if ev.escaped {
+			switch {
+			case ev.escaped:
 				dst = append(append(append(dst, `"message":"`...), ev.message...), '"')
-			} else {
+			case f.charset != nil:
+				dst = f.charset.appendBytes(dst, "message", ev.message)
+			default:
 				dst = appendBytes(dst, "message", ev.message)
 			}
 		}

@@ -135,7 +135,7 @@ func (l *loader) checkFormat(input string, in *Input) {
 			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
 		}
 	}
-	for _, key := range []string{"multiline_start", "multiline_continue", "multiline_wait"} {
+	for _, key := range []string{"encoding", "multiline_start", "multiline_continue", "multiline_wait"} {
 		if path := input + "." + key; l.has(path) && in.Format != "text" {
 			l.problem(path, complaint{`has a meaning only with format = "text"`, "remove the line, or change format"})
 		}

@@ -136,6 +136,7 @@ type Input struct {
 	Chunk       Chunk    `toml:"chunk"`
 	Key         string   `toml:"key"`
 
+	Encoding          string   `toml:"encoding"`           // text: name of an encoding that Charset knows
 	MultilineStart    string   `toml:"multiline_start"`    // text: regular expression of lines that begin an event
 	MultilineContinue string   `toml:"multiline_continue"` // text: or of those that don't; both "": every line is one
 	MultilineWait     Duration `toml:"multiline_wait"`     // for the rest of an event

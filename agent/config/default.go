@@ -52,6 +52,7 @@ func defaultInput(c *Config) Input {
 		StartAt:     "beginning",
 		MaxLineSize: mib,
 
+		Encoding:      "utf-8",
 		MultilineWait: Duration(5 * time.Second),
 
 		Chunk: c.Chunk,

@@ -60,7 +60,7 @@ func checkAllShown(t *testing.T, c *Config) {
 	} {
 		for _, key := range sortedKeys(fieldsOf(reflect.TypeOf(v))) {
 			path := table + "." + key
-			if table == "input[0]" && (key == "fields" || strings.HasPrefix(key, "multiline_")) {
+			if table == "input[0]" && (key == "fields" || key == "encoding" || strings.HasPrefix(key, "multiline_")) {
 				path = "input[1]." + key // for text
 			}
 			if _, ok := c.at[path]; !ok {

@@ -317,6 +317,10 @@ fields = ["stream"]
 		`FILE:20: input[2].multiline_wait: has a meaning only with format = "text" (got "1s"); remove the line, or change format`,
 		`FILE:21: input[2].fields: must contain "message", which is the line itself (got a list)`,
 	}},
+	{"encoding", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nencoding = \"latin1\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nformat = \"text\"\nencoding = \"utf-16\"\n", []string{
+		`FILE:6: input[0].encoding: has a meaning only with format = "text" (got "latin1"); remove the line, or change format`,
+		`FILE:11: input[1].encoding: must be utf-8, or the IANA name of an encoding of one byte a character (got "utf-16"); for example "iso-8859-1" or "windows-1252"`,
+	}},
 	{"two patterns", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nformat = \"text\"\nmultiline_start = 'a'\nmultiline_continue = 'b'\n", []string{
 		`FILE:7: input[0].multiline_start: is set, and so is multiline_continue, which says the same the other way round (got "a"); remove one of the two`,
 	}},

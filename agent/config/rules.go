@@ -107,6 +107,7 @@ var rules = map[string]rule{
 	"input.ignore_older":  between(0, 100_000*hour),
 	"input.max_line_size": between(kib, 64*mib),
 
+	"input.encoding":           encoded,
 	"input.multiline_start":    expression,
 	"input.multiline_continue": expression,
 	"input.multiline_wait":     between(100*ms, hour),

@@ -1,0 +1,44 @@
+package chunk
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+)
+
+// charset turns bytes of an encoding of one byte a character into the inside
+// of JSON strings.
+type charset struct {
+	text    [256]string
+	unknown []byte // that mean no character
+}
+
+func newCharset(m *charmap.Charmap) *charset {
+	c := &charset{}
+	for i := range c.text {
+		r := m.DecodeByte(byte(i))
+		if r == utf8.RuneError {
+			c.unknown = append(c.unknown, byte(i))
+		}
+		quoted, _ := appendString(nil, utf8.AppendRune(nil, r))
+		c.text[i] = string(quoted[1 : len(quoted)-1])
+	}
+	return c
+}
+
+// appendBytes is appendBytes for s in this encoding. Bytes that mean nothing in
+// it become U+FFFD, and s is kept beside them.
+func (c *charset) appendBytes(dst []byte, name string, s []byte) []byte {
+	dst = append(append(append(dst, '"'), name...), `":"`...)
+	for _, b := range s {
+		dst = append(dst, c.text[b]...)
+	}
+	dst = append(dst, '"')
+	for _, b := range c.unknown {
+		if bytes.IndexByte(s, b) >= 0 {
+			return appendBase64(dst, name, s)
+		}
+	}
+	return dst
+}
