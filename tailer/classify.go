@@ -66,7 +66,7 @@ func classify(f facts) verdict {
 			return drain
 		case f.copied:
 			return takeCopy
-		case f.home && !f.doubt:
+		case f.home && !f.doubt && !f.later:
 			return takeHome
 		}
 		return drain
@@ -74,7 +74,7 @@ func classify(f facts) verdict {
 	// one that is being written.
 	case f.copied && (f.bytes == differs || f.settled):
 		return takeCopy
-	case f.home && !f.doubt:
+	case f.home && !f.doubt && !f.later:
 		return takeHome
 	case f.settled && !f.doubt && !f.later && f.kept:
 		return goOn

@@ -31,6 +31,8 @@ func TestClassify(t *testing.T) {
 		{"truncated or deleted, no copy comes", facts{settled: true}, giveUp},
 		{"deleted while down, a copy is there", facts{copied: true, settled: true}, takeCopy},
 		{"gone, a compressed file that may have it is looked into", facts{settled: true, later: true}, waitFor},
+		{"replaced or begun anew, a compressed file that may have it is looked into", facts{home: true, settled: true, later: true}, waitFor},
+		{"deleted while open, a like file at home, a compressed one is looked into", facts{bytes: same, open: true, home: true, later: true}, drain},
 		{"truncated or not, a compressed copy is looked into", facts{at: atHome, bytes: same, later: true}, waitFor},
 		{"unreadable at home", facts{at: atHome, bytes: unsure, settled: true}, waitFor},
 		{"unreadable elsewhere", facts{at: renamed, bytes: unsure, copied: true}, waitFor},

@@ -106,6 +106,10 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 		t.sight.open = true
 		return true, nil // younger ones need not wait: what it is made from is there
 	}
+	if fam.unread(o) {
+		t.sight.open = true
+		return true, nil
+	}
 	s := t.survey(in, fam, o)
 	switch {
 	case s == nil && o.doubt:
@@ -136,6 +140,19 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 		}
 	}
 	return true, t.followPacked(ctx, in, fam, o, nil)
+}
+
+// unread says whether o may be the copy of a rotated file that is still being
+// read and of which nothing was handed on yet: its only line lacks a newline.
+// Until that is handed on there is nothing to compare o with.
+func (fam *family) unread(o *seen) bool {
+	for _, f := range fam.live {
+		if f.rotated && f.pos.Packed == 0 && f.pos.Offset == f.pos.Base && f.size > f.pos.Offset &&
+			(f.fd >= 0 || f.seen != nil) && younger(o, &f.pos) {
+			return true
+		}
+	}
+	return false
 }
 
 // packedKnown says whether the content of o is that of f, as far as it was read

@@ -77,7 +77,7 @@ func TestCompressedWhileDown(t *testing.T) {
 }
 
 // A file that was only followed, and not read, is found in a copy as well.
-func TestCompressedUnread(t *testing.T) {
+func TestCompressedOfUnread(t *testing.T) {
 	f := newFixture(t, "app.log")
 	f.append("app.log", "")
 	f.step()
@@ -187,6 +187,39 @@ func TestCompressionGoesOn(t *testing.T) {
 	if s := f.stats(); len(s.Errors) != 0 || s.LostBytes != 0 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// Of a line without newline nothing is handed on until its file is done: till
+// then nothing tells that the compressed copy is one.
+func TestCompressedOfPart(t *testing.T) {
+	f := newFixture(t, "app.log*")
+	f.append("app.log", "no end")
+	f.step()
+	f.rename("app.log", "app.log.1")
+	f.append("app.log", "")
+	f.compress("app.log.1", "app.log.1.zst", 1) // through the open file
+	f.step()
+	f.pass(10 * time.Second)
+	f.pass(2 * time.Minute)
+	f.pass(2 * time.Minute)
+	f.want("no end")
+}
+
+// All that was read of a file is a header that the next generation has as well:
+// the rest is in the compressed copy.
+func TestCompressedHeader(t *testing.T) {
+	f := newFixture(t, "app.log*")
+	f.append("app.log", "# the header\n")
+	f.step()
+	f.restart(func() {
+		f.append("app.log", "one\n")
+		f.compress("app.log", "app.log.1.zst", 2)
+		f.append("other", "takes the inode") // which would tell
+		f.append("app.log", "# the header\ntwo\n")
+	})
+	f.pass(10 * time.Second)
+	f.pass(10 * time.Second)
+	f.wantStreams("# the header\none\n", "# the header\ntwo\n")
 }
 
 // A file and its compressed copy, both kept.

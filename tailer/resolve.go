@@ -66,7 +66,7 @@ func (t *Tailer) facts(ctx context.Context, fam *family, f *file) (c facts, err 
 		}
 		c.doubt = hidden || c.doubt && (!c.home || f.pos.Offset <= headSize)
 		// Were it followed as a new file, it could not be taken for f later.
-		fam.pending = fam.pending || hidden || c.home && c.doubt
+		fam.pending = fam.pending || hidden || c.home && (c.doubt || c.later)
 	}
 	if c.at == nowhere && !c.open && !c.doubt && !c.later || c.copied {
 		sum, err := t.candidates(ctx, fam, f)
