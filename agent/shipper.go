@@ -50,37 +50,6 @@ type shipper struct {
 	plain   bool               // the destination does not know If-None-Match
 }
 
-// UploadStats are the figures of the uploads since the start.
-type UploadStats struct {
-	Objects    int64     `json:"objects"`
-	Bytes      int64     `json:"bytes"`     // of objects, compressed
-	RawBytes   int64     `json:"raw_bytes"` // of records
-	Records    int64     `json:"records"`
-	Tombstones int64     `json:"tombstones"`
-	Failures   int64     `json:"failures"` // attempts
-	Rebuilt    int64     `json:"rebuilt"`  // damaged blocks that were restored
-	LastKey    string    `json:"last_key,omitempty"`
-	LastTime   time.Time `json:"last_time,omitzero"`
-}
-
-// uploadLog keeps UploadStats. Any goroutine may use it.
-type uploadLog struct {
-	mu    sync.Mutex
-	stats UploadStats
-}
-
-func (l *uploadLog) update(f func(*UploadStats)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f(&l.stats)
-}
-
-func (l *uploadLog) snapshot() UploadStats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.stats
-}
-
 // doubt marks every chunk that is sealed already: an earlier process, or an
 // earlier session, may have put it. It is called before anything is started.
 func (s *shipper) doubt() {
@@ -362,7 +331,7 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse)
 
 // failed takes note of a failed attempt and returns how long to wait.
 func (s *shipper) failed(c *spool.Chunk, a *attempt, e *sink.Error) time.Duration {
-	s.done.update(func(st *UploadStats) { st.Failures++ })
+	s.done.failed(e.Class)
 	s.log.Debug("upload failed", "key", c.Name, "attempt", a.n, "code", e.Code, "error", e.Err)
 	if e.Class == sink.NotConditional {
 		s.log.Warn("the destination does not know If-None-Match; going on without", "error", e.Err)

@@ -47,6 +47,14 @@ const (
 	Adapted                     // the sink does what the destination asked for from now on: try again at once
 )
 
+var classNames = [...]string{"temporary", "throttled", "config", "not_conditional", "adapted"}
+
+// String returns the class's name in status and metrics.
+func (c Class) String() string { return classNames[c] }
+
+// Classes returns all classes.
+func Classes() []Class { return []Class{Temporary, Throttled, Config, NotConditional, Adapted} }
+
 // Error is a failed attempt. Its text is one line, names the object and shows no
 // secret. An ended context and an error of Object.Body can be found in it with
 // errors.Is and errors.As.

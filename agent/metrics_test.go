@@ -1,0 +1,146 @@
+package agent
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/spoolship/spoolship/agent/sink"
+	"github.com/spoolship/spoolship/spool"
+)
+
+var update = flag.Bool("update", false, "write docs/metrics.md anew")
+
+// scrape asks a over HTTP, as Prometheus does.
+func scrape(t *testing.T, a *Agent) string {
+	t.Helper()
+	srv := httptest.NewServer(a.handler())
+	defer srv.Close()
+	resp, err := srv.Client().Get(srv.URL + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d %v\n%s", resp.StatusCode, err, text)
+	}
+	return string(text)
+}
+
+func wantMetrics(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("no %s in:\n%s", line, text)
+		}
+	}
+}
+
+// A real agent says over HTTP what it read, lost, shipped and was refused, and
+// the exposition is as Prometheus wants it.
+func TestMetrics(t *testing.T) {
+	s := newSite(t)
+	m := newMemSink()
+	m.script = func(n int, _ *sink.Object) (bool, error) {
+		if n == 0 {
+			return false, &sink.Error{Class: sink.Throttled, Code: "SlowDown", Err: io.ErrUnexpectedEOF}
+		}
+		return true, nil
+	}
+	a := s.agent(t, Options{Sink: m, Version: "1.2.3"})
+	wantMetrics(t, scrape(t, a), "spoolship_ready 0", "spoolship_uploads_total 0") // no session yet
+
+	lines := s.write(t, "a.log", 0, 10)
+	if err := os.WriteFile(filepath.Join(s.dir, "log", "b.log"), []byte("no JSON\n\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	start(t, a)
+	eventually(t, "all is shipped", func() bool {
+		st := a.Status()
+		return st.Uploads.Records == int64(len(lines)+1) && st.BacklogBytes == 0
+	})
+	a.losses.add(1, []spool.FileLoss{{Input: "app", File: 9, Records: 3, Bytes: 70}}, nil)
+	a.health.fail(causeDrop, "", io.ErrUnexpectedEOF, "")
+
+	text := scrape(t, a)
+	size := 8 + 1
+	for _, l := range lines {
+		size += len(l) + 1
+	}
+	wantMetrics(t, text,
+		"spoolship_ready 1", "spoolship_healthy 0",
+		fmt.Sprintf(`spoolship_input_bytes_total{input="app"} %d`, size),
+		`spoolship_input_records_total{input="app"} 11`,
+		`spoolship_input_invalid_lines_total{input="app"} 1`,
+		`spoolship_input_empty_lines_total{input="app"} 1`,
+		`spoolship_input_followed_files{input="app"} 2`,
+		`spoolship_input_lag_bytes{input="app"} 0`,
+		`spoolship_lost_bytes_total{input="app",reason="destroyed"} 0`,
+		`spoolship_lost_bytes_total{input="app",reason="dropped"} 70`,
+		`spoolship_lost_records_total{input="app",reason="dropped"} 3`,
+		`spoolship_upload_records_total 11`,
+		`spoolship_upload_failures_total{class="throttled"} 1`,
+		`spoolship_upload_failures_total{class="config"} 0`,
+		`spoolship_spool_backlog_bytes 0`,
+	)
+	for _, start := range []string{
+		`spoolship_build_info{goversion="go`, `spoolship_problem_start_time_seconds{cause="dropped"}`,
+		"spoolship_upload_last_success_time_seconds ", "spoolship_spool_disk_bytes ", "go_goroutines ",
+	} {
+		if !strings.Contains(text, "\n"+start) {
+			t.Errorf("no %s in:\n%s", start, text)
+		}
+	}
+	if strings.Contains(text, "a.log") {
+		t.Errorf("a file's name is in:\n%s", text)
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// docs/metrics.md has every metric, as the code says it.
+func TestMetricsPage(t *testing.T) {
+	const path = "../docs/metrics.md"
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, found := bytes.Cut(page, []byte("| metric |"))
+	if !found {
+		t.Fatal("no table in " + path)
+	}
+	want := bytes.NewBuffer(bytes.Clone(head))
+	want.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, m := range agentMetrics {
+		kind := "gauge"
+		if m.kind == prometheus.CounterValue {
+			kind = "counter"
+		}
+		fmt.Fprintf(want, "| `%s` | %s | %s | %s |\n", m.name, kind, strings.Join(m.labels, ", "), m.help)
+	}
+	if *update {
+		if err := os.WriteFile(path, want.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if !bytes.Equal(page, want.Bytes()) {
+		t.Error("docs/metrics.md is not what the code says; run go test ./agent -run TestMetricsPage -update")
+	}
+}
