@@ -68,5 +68,9 @@ package: ## deb, rpm and tar.gz for amd64 and arm64 in dist/
 	rm -rf dist
 	GO='$(GO)' NFPM='$(NFPM)' VERSION='$(VERSION)' packaging/build
 
+.PHONY: package-test
+package-test: package bin/versitygw ## the deb's life in a booted Debian, a line per step; needs root
+	GO='$(GO)' packaging/test
+
 clean:
 	rm -rf bin dist bench.json
