@@ -105,6 +105,12 @@ func (m *memSink) lines(t *testing.T) []string {
 	return all
 }
 
+func (m *memSink) stored() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.objects)
+}
+
 func (m *memSink) attempts() []try {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -56,6 +56,7 @@ type intake struct {
 	drop     func(full error, size int64) (bool, error) // gives up what is oldest; nil: a full spool is waited for
 
 	inFlight atomic.Int64 // bytes of lines taken and not yet durable
+	waits    *waits       // of the same
 	reading  *pulse       // of the tailer, which waits in calls of Span
 	pulse    pulse        // of Run
 
@@ -87,7 +88,7 @@ func newIntake(sp *spool.Spool, plans []plan, prefix string, interval time.Durat
 	n := workers() + 2 // one a worker, one being filled, one being committed
 	in := &intake{
 		spool: sp, plans: plans, prefix: prefix, interval: interval, hook: hook, health: h,
-		reading: &pulse{}, pulse: pulse{loop: "intake"},
+		reading: &pulse{}, pulse: pulse{loop: "intake"}, waits: newWaits(len(plans)),
 		free: make(chan *batch, n), work: make(chan *batch, n), order: make(chan *batch, n),
 	}
 	for range n {
@@ -114,6 +115,9 @@ func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
 	b, err := in.current(ctx)
 	if err != nil {
 		return err
+	}
+	if len(b.spans[s.Input]) == 0 && len(s.Data) > 0 {
+		in.waits.add(s.Input, b.born)
 	}
 	b.add(s)
 	in.inFlight.Add(int64(len(s.Data)))
@@ -250,6 +254,7 @@ func (in *intake) Run(ctx, reading context.Context) error {
 			return err
 		}
 		in.inFlight.Add(-int64(len(b.raw)))
+		in.waits.durable(b.spans)
 		b.reset()
 		in.free <- b
 	}

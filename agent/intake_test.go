@@ -75,6 +75,52 @@ func TestIdleCutsAtOnceAndTheTimerLater(t *testing.T) {
 	}
 }
 
+// Lines wait from when their batch was begun until it is durable.
+func TestLinesWait(t *testing.T) {
+	in, _, closeAll := newTestIntake(t, newSite(t), time.Hour)
+	defer closeAll()
+	for from := int64(0); from < 9; from += 3 {
+		if at := in.waits.since(0); !at.IsZero() {
+			t.Errorf("waits since %v before anything was given", at)
+		}
+		before := time.Now()
+		give(t, in, from, "{}\n")
+		at := in.waits.since(0)
+		if at.Before(before) || at.After(time.Now()) {
+			t.Errorf("waits since %v, given at %v", at, before)
+		}
+		in.mu.Lock()
+		err := in.cut()
+		in.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "nothing waits", func() bool { return in.waits.since(0).IsZero() })
+	}
+}
+
+// The oldest batch counts, for the inputs that it holds lines of.
+func TestWaits(t *testing.T) {
+	w := newWaits(2)
+	want := func(a, b time.Time) {
+		t.Helper()
+		if x, y := w.since(0), w.since(1); !x.Equal(a) || !y.Equal(b) {
+			t.Errorf("since %v and %v, want %v and %v", x, y, a, b)
+		}
+	}
+	var none time.Time
+	first, second := time.Unix(1, 0), time.Unix(2, 0)
+	one := []span{{}}
+	w.add(0, first)
+	w.add(1, second)
+	w.add(0, second)
+	want(first, second)
+	w.durable([][]span{one, nil})
+	want(second, second)
+	w.durable([][]span{one, one})
+	want(none, none)
+}
+
 func TestCloseMakesWhatIsLeftDurable(t *testing.T) {
 	s := newSite(t)
 	in, _, closeAll := newTestIntake(t, s, time.Hour)

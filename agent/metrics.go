@@ -31,6 +31,16 @@ const (
 	lostDropped   = "dropped"   // by [spool] when_full
 )
 
+// histogram is the same of durations.
+type histogram struct {
+	name, help string
+	read       func(*Status) *Durations
+}
+
+var agentHistograms = []histogram{
+	{"spoolship_upload_duration_seconds", "How long confirmed attempts of uploads took since the start.", func(st *Status) *Durations { return &st.Uploads.Durations }},
+}
+
 var agentMetrics = []metric{
 	{"spoolship_build_info", "Always 1, labelled with the versions of the agent and of Go.", prometheus.GaugeValue,
 		[]string{"version", "goversion"}, func(st *Status, e emit) { e(1, st.Version, runtime.Version()) }},
@@ -63,6 +73,12 @@ var agentMetrics = []metric{
 
 	{"spoolship_spool_backlog_bytes", "Bytes in the spool that the sink has not confirmed yet.", prometheus.GaugeValue, nil, ofSpool(func(st *Status) int64 { return st.BacklogBytes })},
 	{"spoolship_spool_limit_bytes", "The limit of the backlog, [spool] max_size; 0 is none.", prometheus.GaugeValue, nil, one(func(st *Status) float64 { return float64(st.MaxSize) })},
+	{"spoolship_spool_room_bytes", "Bytes that the spool takes until it is full: up to its limit, or until its file system has no more than [spool] min_free left.",
+		prometheus.GaugeValue, nil, known(func(st *Status) int64 { return st.RoomBytes })},
+	{"spoolship_spool_free_bytes", "Bytes that the file system of the state directory has left for the agent.", prometheus.GaugeValue,
+		nil, known(func(st *Status) int64 { return st.FreeBytes })},
+	{"spoolship_spool_min_free_bytes", "Bytes that the spool leaves free on its file system, [spool] min_free.", prometheus.GaugeValue,
+		nil, one(func(st *Status) float64 { return float64(st.MinFree) })},
 	{"spoolship_spool_disk_bytes", "Bytes that the spool's files take on disk.", prometheus.GaugeValue, nil, ofSpool(func(st *Status) int64 { return st.DiskBytes })},
 	{"spoolship_spool_chunks", "Chunks in the spool that are not confirmed, by state.", prometheus.GaugeValue, []string{"state"}, func(st *Status, e emit) {
 		if st.Queue != "" {
@@ -97,23 +113,28 @@ var agentMetrics = []metric{
 		}},
 	{"spoolship_rebuilt_blocks_total", "Damaged blocks restored from their files since the start.", prometheus.CounterValue, nil, one(func(st *Status) float64 { return float64(st.Uploads.Rebuilt) })},
 
-	{"spoolship_input_lag_bytes", "Bytes in followed files that are not read yet.", prometheus.GaugeValue, ofInput, each(func(in *InputStatus) int64 { return in.LagBytes })},
-	{"spoolship_input_bytes_total", "Bytes of files made durable in the spool since the start.", prometheus.CounterValue, ofInput, each(func(in *InputStatus) int64 { return in.Bytes })},
-	{"spoolship_input_records_total", "Records made durable in the spool since the start.", prometheus.CounterValue, ofInput, each(func(in *InputStatus) int64 { return in.Records })},
-	{"spoolship_input_parts_total", "Records since the start that are parts of lines longer than max_line_size.", prometheus.CounterValue, ofInput, each(func(in *InputStatus) int64 { return in.Parts })},
+	{"spoolship_input_lag_bytes", "Bytes in followed files that are not read yet.", prometheus.GaugeValue, ofInput, count(func(in *InputStatus) int64 { return in.LagBytes })},
+	{"spoolship_input_lag_seconds", "For how long there have been lines that are known and not durable in the spool, without a break; 0 if there are none. Files that can't be read don't count.",
+		prometheus.GaugeValue, ofInput, each(func(in *InputStatus) float64 { return age(in.LagSince) })},
+	{"spoolship_input_backlog_bytes", "Bytes in the spool that the sink has not confirmed yet.", prometheus.GaugeValue, ofInput, count(func(in *InputStatus) int64 { return in.BacklogBytes })},
+	{"spoolship_input_backlog_seconds", "How long ago the oldest chunk that is not confirmed was begun; 0 if there is none.", prometheus.GaugeValue,
+		ofInput, each(func(in *InputStatus) float64 { return age(in.BacklogSince) })},
+	{"spoolship_input_bytes_total", "Bytes of files made durable in the spool since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Bytes })},
+	{"spoolship_input_records_total", "Records made durable in the spool since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Records })},
+	{"spoolship_input_parts_total", "Records since the start that are parts of lines longer than max_line_size.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Parts })},
 	{"spoolship_input_invalid_lines_total", "Lines since the start that are not what the input's format says; they are shipped, marked.", prometheus.CounterValue, ofInput,
-		each(func(in *InputStatus) int64 { return in.Invalid })},
-	{"spoolship_input_empty_lines_total", "Empty lines skipped since the start.", prometheus.CounterValue, ofInput, each(func(in *InputStatus) int64 { return in.Empty })},
+		count(func(in *InputStatus) int64 { return in.Invalid })},
+	{"spoolship_input_empty_lines_total", "Empty lines skipped since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Empty })},
 	{"spoolship_input_untimed_records_total", "Records since the start without a time in time_field, shipped under the time they were read.", prometheus.CounterValue, ofInput,
-		each(func(in *InputStatus) int64 { return in.Untimed })},
-	{"spoolship_input_skipped_nul_bytes_total", "Bytes of holes in files, skipped since the start.", prometheus.CounterValue, ofInput, each(func(in *InputStatus) int64 { return in.SkippedNULs })},
-	{"spoolship_input_rotations_total", "Rotations seen since the start.", prometheus.CounterValue, ofInput, each(func(in *InputStatus) int64 { return in.Rotations })},
-	{"spoolship_input_truncations_total", "Truncations seen since the start.", prometheus.CounterValue, ofInput, each(func(in *InputStatus) int64 { return in.Truncations })},
-	{"spoolship_input_followed_files", "Files that are followed.", prometheus.GaugeValue, ofInput, each(func(in *InputStatus) int64 { return int64(in.Files) })},
-	{"spoolship_input_open_files", "Followed files with an open descriptor.", prometheus.GaugeValue, ofInput, each(func(in *InputStatus) int64 { return int64(in.Open) })},
+		count(func(in *InputStatus) int64 { return in.Untimed })},
+	{"spoolship_input_skipped_nul_bytes_total", "Bytes of holes in files, skipped since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.SkippedNULs })},
+	{"spoolship_input_rotations_total", "Rotations seen since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Rotations })},
+	{"spoolship_input_truncations_total", "Truncations seen since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Truncations })},
+	{"spoolship_input_followed_files", "Files that are followed.", prometheus.GaugeValue, ofInput, count(func(in *InputStatus) int64 { return int64(in.Files) })},
+	{"spoolship_input_open_files", "Followed files with an open descriptor.", prometheus.GaugeValue, ofInput, count(func(in *InputStatus) int64 { return int64(in.Open) })},
 	{"spoolship_input_ignored_files", "Files left alone since they were not written to for ignore_older.", prometheus.GaugeValue, ofInput,
-		each(func(in *InputStatus) int64 { return int64(in.Ignored) })},
-	{"spoolship_input_unreadable_files", "Files that can't be read now.", prometheus.GaugeValue, ofInput, each(func(in *InputStatus) int64 { return int64(len(in.Errors)) })},
+		count(func(in *InputStatus) int64 { return int64(in.Ignored) })},
+	{"spoolship_input_unreadable_files", "Files that can't be read now.", prometheus.GaugeValue, ofInput, count(func(in *InputStatus) int64 { return int64(len(in.Errors)) })},
 	{"spoolship_input_paused", "1 while the input is paused, else 0.", prometheus.GaugeValue, ofInput, func(st *Status, e emit) {
 		for _, in := range st.Inputs {
 			e(truth(!in.Paused.IsZero()), in.Name)
@@ -136,12 +157,33 @@ func ofSpool(f func(*Status) int64) func(*Status, emit) {
 	}
 }
 
-func each(f func(*InputStatus) int64) func(*Status, emit) {
+// known leaves out what is negative.
+func known(f func(*Status) int64) func(*Status, emit) {
 	return func(st *Status, e emit) {
-		for i := range st.Inputs {
-			e(float64(f(&st.Inputs[i])), st.Inputs[i].Name)
+		if n := f(st); n >= 0 {
+			e(float64(n))
 		}
 	}
+}
+
+func each(f func(*InputStatus) float64) func(*Status, emit) {
+	return func(st *Status, e emit) {
+		for i := range st.Inputs {
+			e(f(&st.Inputs[i]), st.Inputs[i].Name)
+		}
+	}
+}
+
+func count(f func(*InputStatus) int64) func(*Status, emit) {
+	return each(func(in *InputStatus) float64 { return float64(f(in)) })
+}
+
+// age is how long ago t was, in seconds; 0 for the zero time.
+func age(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(t).Seconds())
 }
 
 func truth(b bool) float64 {
@@ -172,13 +214,16 @@ func dropped(st *Status) map[string]FileLoss {
 // collector makes metrics of what Status says at the moment.
 type collector struct {
 	status func() Status
-	descs  []*prometheus.Desc // of agentMetrics
+	descs  []*prometheus.Desc // of agentMetrics, then of agentHistograms
 }
 
 func newCollector(status func() Status) *collector {
 	c := &collector{status: status}
 	for _, m := range agentMetrics {
 		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, m.labels, nil))
+	}
+	for _, h := range agentHistograms {
+		c.descs = append(c.descs, prometheus.NewDesc(h.name, h.help, nil, nil))
 	}
 	return c
 }
@@ -197,6 +242,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		m.read(&st, func(v float64, labels ...string) {
 			ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, v, labels...)
 		})
+	}
+	for i, h := range agentHistograms {
+		d := h.read(&st)
+		buckets := make(map[float64]uint64, len(durationBounds))
+		for k, bound := range durationBounds {
+			buckets[bound] = d.AtMost[k]
+		}
+		ch <- prometheus.MustNewConstHistogram(c.descs[len(agentMetrics)+i], d.Count, d.Sum, buckets)
 	}
 }
 

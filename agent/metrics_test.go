@@ -5,12 +5,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -93,6 +96,11 @@ func TestMetrics(t *testing.T) {
 		`spoolship_upload_failures_total{class="throttled"} 1`,
 		`spoolship_upload_failures_total{class="config"} 0`,
 		`spoolship_spool_backlog_bytes 0`,
+		`spoolship_input_lag_seconds{input="app"} 0`,
+		`spoolship_input_backlog_bytes{input="app"} 0`,
+		`spoolship_input_backlog_seconds{input="app"} 0`,
+		fmt.Sprintf(`spoolship_upload_duration_seconds_count %d`, m.stored()),
+		fmt.Sprintf(`spoolship_upload_duration_seconds_bucket{le="+Inf"} %d`, m.stored()),
 	)
 	for _, start := range []string{
 		`spoolship_build_info{goversion="go`, `spoolship_problem_start_time_seconds{cause="dropped"}`,
@@ -111,6 +119,77 @@ func TestMetrics(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// While the sink does not answer and the input is paused, lag and backlog have
+// ages and sizes, by input.
+func TestMetricsBehind(t *testing.T) {
+	s := newSite(t)
+	s.cfg.Spool.MaxSize = 64 << 20
+	m := newMemSink()
+	m.script = func(int, *sink.Object) (bool, error) {
+		return false, &sink.Error{Class: sink.Temporary, Code: "away", Err: io.ErrUnexpectedEOF}
+	}
+	a := s.agent(t, Options{Sink: m})
+	start(t, a)
+	s.write(t, "a.log", 0, 10)
+	eventually(t, "the lines are spooled", func() bool { return a.Status().BacklogBytes > 0 })
+	if err := a.Pause(t.Context(), "app", true); err != nil {
+		t.Fatal(err)
+	}
+	line := s.write(t, "a.log", 10, 1)[0]
+	eventually(t, "the input is behind", func() bool { return !a.Status().Inputs[0].LagSince.IsZero() })
+
+	st, values := a.Status(), values(t, scrape(t, a))
+	for name, want := range map[string]float64{
+		`spoolship_input_lag_bytes{input="app"}`:     float64(len(line) + 1),
+		`spoolship_input_backlog_bytes{input="app"}`: float64(st.BacklogBytes),
+		"spoolship_spool_backlog_bytes":              float64(st.BacklogBytes),
+		"spoolship_spool_limit_bytes":                64 << 20,
+		"spoolship_spool_min_free_bytes":             0,
+		"spoolship_spool_room_bytes":                 float64(64<<20 - st.BacklogBytes),
+	} {
+		if got, ok := values[name]; !ok || got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	for name, most := range map[string]float64{
+		`spoolship_input_lag_seconds{input="app"}`:     time.Since(a.started).Seconds(),
+		`spoolship_input_backlog_seconds{input="app"}`: time.Since(a.started).Seconds(),
+		"spoolship_spool_free_bytes":                   1 << 60,
+	} {
+		if got := values[name]; got <= 0 || got > most {
+			t.Errorf("%s is %v, want above 0 and at most %v", name, got, most)
+		}
+	}
+}
+
+// values reads an exposition, a value a line.
+func values(t *testing.T, text string) map[string]float64 {
+	t.Helper()
+	all := make(map[string]float64)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = v
+	}
+	return all
+}
+
+func TestDurations(t *testing.T) {
+	var d Durations
+	for _, ms := range []int{1, 25, 26, 700, 400_000} {
+		d.add(time.Duration(ms) * time.Millisecond)
+	}
+	if d.Count != 5 || math.Abs(d.Sum-400.752) > 1e-9 || d.AtMost != [...]uint64{2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4} {
+		t.Errorf("%+v", d)
 	}
 }
 
@@ -133,6 +212,9 @@ func TestMetricsPage(t *testing.T) {
 			kind = "counter"
 		}
 		fmt.Fprintf(want, "| `%s` | %s | %s | %s |\n", m.name, kind, strings.Join(m.labels, ", "), m.help)
+	}
+	for _, h := range agentHistograms {
+		fmt.Fprintf(want, "| `%s` | histogram |  | %s |\n", h.name, h.help)
 	}
 	if *update {
 		if err := os.WriteFile(path, want.Bytes(), 0o644); err != nil {

@@ -307,6 +307,7 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse)
 		Size: body.Size(), SHA256: body.SHA256(), Body: body, IfAbsent: a.ifAbsent(s.conditional, plain),
 	}
 	p.rest() // it has a timeout of its own
+	began := time.Now()
 	err = s.sink.Put(ctx, o)
 	p.beat()
 	if src.err != nil {
@@ -314,6 +315,9 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse)
 	}
 	if errors.Is(err, sink.ErrExists) {
 		err = nil // the key holds the content's digest: it is this very object
+	}
+	if err == nil {
+		s.done.took(time.Since(began))
 	}
 	var failed *sink.Error
 	if errors.As(err, &failed) {

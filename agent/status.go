@@ -31,6 +31,9 @@ type Status struct {
 	Segments     int       `json:"segments"`
 	DiskBytes    int64     `json:"disk_bytes"`
 	MaxSize      int64     `json:"max_size"`
+	MinFree      int64     `json:"min_free"`
+	FreeBytes    int64     `json:"free_bytes"`  // of the spool's file system; -1: not known
+	RoomBytes    int64     `json:"room_bytes"`  // what the spool takes until max_size or min_free stops it; -1: not known
 	Quarantined  int64     `json:"quarantined"` // chunks set aside since the spool was made
 
 	// What [spool] when_full = "drop_oldest" took: in all since the spool was
@@ -46,12 +49,17 @@ type Status struct {
 
 // InputStatus is the part of one input.
 type InputStatus struct {
-	Name        string             `json:"name"`
-	Paused      time.Time          `json:"paused,omitzero"` // since when it is not read
-	Files       int                `json:"files"`
-	Open        int                `json:"open"`
-	Ignored     int                `json:"ignored"` // not written to for ignore_older
-	LagBytes    int64              `json:"lag_bytes"`
+	Name     string    `json:"name"`
+	Paused   time.Time `json:"paused,omitzero"` // since when it is not read
+	Files    int       `json:"files"`
+	Open     int       `json:"open"`
+	Ignored  int       `json:"ignored"` // not written to for ignore_older
+	LagBytes int64     `json:"lag_bytes"`
+	LagSince time.Time `json:"lag_since,omitzero"` // since when there are lines that are not durable, without a break
+	// Of what is spooled and not acked: bytes, and since when there is some.
+	BacklogBytes int64     `json:"backlog_bytes"`
+	BacklogSince time.Time `json:"backlog_since,omitzero"`
+
 	Bytes       int64              `json:"bytes"` // spooled
 	Records     int64              `json:"records"`
 	Parts       int64              `json:"parts"`
@@ -72,7 +80,7 @@ func (a *Agent) Status() Status {
 	c := a.setup.Load().cfg
 	st := Status{
 		Version: a.o.Version, PID: os.Getpid(), Started: a.started, Host: c.Agent.Host, Bucket: c.S3.Bucket,
-		Problems: a.health.problems(), MaxSize: int64(c.Spool.MaxSize),
+		Problems: a.health.problems(), MaxSize: int64(c.Spool.MaxSize), MinFree: int64(c.Spool.MinFree), FreeBytes: -1, RoomBytes: -1,
 	}
 	st.Healthy = len(st.Problems) == 0
 	st.Uploads, st.Losses = a.uploads.snapshot(), a.losses.list()
@@ -89,7 +97,7 @@ func (a *Agent) Status() Status {
 		addStats(&t, &sum)
 		st.LagBytes += t.Lag
 		st.Inputs = append(st.Inputs, InputStatus{
-			Name: t.Name, Paused: paused[t.Name], Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag,
+			Name: t.Name, Paused: paused[t.Name], Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag, LagSince: earlier(t.Behind, s.intake.waits.since(i)),
 			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
 			Untimed:   n.untimed.Load(),
 			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Errors: t.Errors,
@@ -114,9 +122,30 @@ func (st *Status) addSpool(sp *spool.Spool) {
 	st.Queue, st.BacklogBytes, st.OpenChunks, st.SealedChunks = n.Queue, n.Unacked, n.OpenChunks, n.SealedChunks
 	st.Segments, st.DiskBytes, st.Quarantined = n.Segments, n.DiskBytes, n.Quarantined
 	st.DroppedChunks, st.DroppedRecords, st.DroppedBytes = n.Dropped.Chunks, n.Dropped.Records, n.Dropped.Bytes
-	if chunks := sp.Chunks(); len(chunks) > 0 {
-		st.OldestChunk = chunks[0].Opened
+	if st.FreeBytes = n.FreeBytes; st.FreeBytes >= 0 {
+		st.RoomBytes = max(0, min(st.MaxSize-st.BacklogBytes, st.FreeBytes-st.MinFree))
 	}
+	inputs := make(map[string]*InputStatus, len(st.Inputs))
+	for i := range st.Inputs {
+		inputs[st.Inputs[i].Name] = &st.Inputs[i]
+	}
+	for i, c := range sp.Chunks() { // oldest first
+		if i == 0 {
+			st.OldestChunk = c.Opened
+		}
+		if in := inputs[c.Input]; in != nil { // nil: not configured any more
+			in.BacklogBytes += c.StoredSize
+			in.BacklogSince = earlier(in.BacklogSince, c.Opened)
+		}
+	}
+}
+
+// earlier is the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // FilePosition is how far one file is durable: an element of /positions.

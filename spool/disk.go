@@ -31,6 +31,15 @@ func diskUsage(path string) (int64, error) {
 	return st.Blocks * 512, nil // stat(2): units of 512 bytes, whatever the block size
 }
 
+// freeBytes is what the file system of dir has left for this user.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
 // newQueueID returns 64 random bits: enough that no two queues in one bucket
 // ever share an id.
 func newQueueID() string {
@@ -105,11 +114,11 @@ func (s *Spool) room(size int64) error {
 		}
 	}
 	if now := time.Now(); now.Sub(s.freeAt) >= freeInterval {
-		var st unix.Statfs_t
-		if err := unix.Statfs(s.opts.Dir, &st); err != nil {
-			return fmt.Errorf("free space of %s: %w", s.opts.Dir, err)
+		free, err := freeBytes(s.opts.Dir)
+		if err != nil {
+			return err
 		}
-		s.free, s.freeAt = int64(st.Bavail)*st.Bsize, now
+		s.free, s.freeAt = free, now
 	}
 	least := s.opts.MinFree
 	if size == 0 {
@@ -143,8 +152,7 @@ func (s *Spool) ensureBallast() {
 	if _, err := os.Lstat(s.ballast()); err == nil {
 		return
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.opts.Dir, &st); err != nil || int64(st.Bavail)*st.Bsize < s.opts.MinFree+4*ballastSize {
+	if free, err := freeBytes(s.opts.Dir); err != nil || free < s.opts.MinFree+4*ballastSize {
 		return
 	}
 	f, err := os.OpenFile(s.ballast(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)

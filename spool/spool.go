@@ -246,6 +246,10 @@ func (s *Spool) Stats() Stats {
 			st.DiskBytes += used
 		}
 	}
+	var err error
+	if st.FreeBytes, err = freeBytes(s.opts.Dir); err != nil {
+		st.FreeBytes = -1
+	}
 	return st
 }
 

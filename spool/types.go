@@ -107,6 +107,7 @@ type Stats struct {
 	Batch        uint64 // number of the newest batch
 	Segments     int
 	DiskBytes    int64 // bytes of all segment files, as allocated by the file system
+	FreeBytes    int64 // that the file system of the directory has left for this user; -1: it does not say
 	Unacked      int64 // stored bytes of unacked chunks
 	OpenChunks   int
 	SealedChunks int   // tombstones included

@@ -33,6 +33,8 @@ type input struct {
 
 	ignored, files, open, lag, read, rotations, truncations, lost, nuls atomic.Int64
 
+	behind atomic.Int64 // ns since 1970, see InputStats.Behind; 0: not behind
+
 	mu       sync.Mutex
 	problems map[string]problem // by path
 }

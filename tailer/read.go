@@ -43,6 +43,8 @@ func (f *file) frame(data []byte) (n, parts int, broken bool) {
 func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 	turns := t.queue
 	t.queue = nil
+	t.noteBehind(turns)
+	defer t.noteAtEnd()
 	for i, f := range turns {
 		f.queued = false
 		if f.pos.Done || f.replaced {

@@ -246,11 +246,15 @@ func (t *Tailer) Ready() <-chan struct{} { return t.ready }
 
 // InputStats are the figures of one input.
 type InputStats struct {
-	Name                   string
-	Files                  int   // followed
-	Open                   int   // with an open descriptor
-	Ignored                int   // not written to for IgnoreOlder, as the last scan found
-	Lag                    int64 // bytes in files and not yet read
+	Name    string
+	Files   int   // followed
+	Open    int   // with an open descriptor
+	Ignored int   // not written to for IgnoreOlder, as the last scan found
+	Lag     int64 // bytes in files and not yet read
+	// Since when files that may have grown are known and not read to their end,
+	// without a break; zero if there are none. Files that can't be read, or of
+	// which it is not known yet what happened to them, do not count.
+	Behind                 time.Time
 	BytesRead              int64
 	Rotations, Truncations int64
 	LostBytes              int64       // bytes known to have been destroyed unread
@@ -279,8 +283,13 @@ func (in *input) snapshot(mu *sync.Mutex) InputStats {
 	for _, path := range slices.Sorted(maps.Keys(in.problems)) {
 		problems = append(problems, in.problems[path].FileError)
 	}
+	var behind time.Time
+	if ns := in.behind.Load(); ns != 0 {
+		behind = time.Unix(0, ns)
+	}
 	return InputStats{
-		Name: in.Name, Files: int(in.files.Load()), Open: int(in.open.Load()), Ignored: int(in.ignored.Load()), Lag: in.lag.Load(),
+		Behind: behind,
+		Name:   in.Name, Files: int(in.files.Load()), Open: int(in.open.Load()), Ignored: int(in.ignored.Load()), Lag: in.lag.Load(),
 		BytesRead: in.read.Load(), Rotations: in.rotations.Load(), Truncations: in.truncations.Load(),
 		LostBytes: in.lost.Load(), SkippedNULs: in.nuls.Load(), Errors: problems,
 	}
