@@ -39,7 +39,7 @@ type source struct {
 
 // Load reads the file at path and conf.d/*.toml beside it. getenv is
 // os.LookupEnv, or stands for it. The error is Problems, which holds all that
-// is wrong; warnings are returned in either case. Load reads the files and the
+// is wrong; what could be read and the warnings are returned in either case. Load reads the files and the
 // name of the host, and looks at nothing else: whether directories and files
 // that the configuration names exist is for others to say.
 func Load(path string, getenv func(string) (string, bool)) (*Config, []Warning, error) {
@@ -51,7 +51,7 @@ func Load(path string, getenv func(string) (string, bool)) (*Config, []Warning, 
 	}
 	if len(l.problems) > 0 {
 		l.problems.sort(path)
-		return nil, l.warnings, l.problems
+		return l.cfg, l.warnings, l.problems
 	}
 	return l.cfg, l.warnings, nil
 }

@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/spoolship/spoolship/agent/config"
 )
@@ -30,6 +33,20 @@ func newClient(c *config.Config) *client {
 	return &client{socket: c.Telemetry.Socket, http: http.Client{
 		Transport: &http.Transport{DialContext: dial, ResponseHeaderTimeout: time.Minute},
 	}}
+}
+
+// connect returns a client of the running agent. That may run on an earlier
+// configuration than the one on disk, whose mistakes must not hide it.
+func connect(cmd *cobra.Command) (*client, error) {
+	path, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := config.Load(path, os.LookupEnv)
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "spoolship: warning: %v\n", err)
+	}
+	return newClient(c), nil
 }
 
 // patient waits for answers as long as it takes.

@@ -24,11 +24,11 @@ the agent goes on. Inputs that are paused are left out.
 			if timeout <= 0 {
 				return usage(errors.New("--timeout must be above 0"))
 			}
-			c, _, err := load(cmd)
+			c, err := connect(cmd)
 			if err != nil {
 				return err
 			}
-			return newClient(c).patient().post(cmd.Context(), "/flush?timeout="+timeout.String(), &struct{}{})
+			return c.patient().post(cmd.Context(), "/flush?timeout="+timeout.String(), &struct{}{})
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait")
@@ -57,7 +57,7 @@ their files, so they must not be deleted for good. Status shows what is paused.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := load(cmd)
+			c, err := connect(cmd)
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ their files, so they must not be deleted for good. Status shows what is paused.
 			if len(args) > 0 {
 				path += "?input=" + url.QueryEscape(args[0])
 			}
-			return newClient(c).post(cmd.Context(), path, &struct{}{})
+			return c.post(cmd.Context(), path, &struct{}{})
 		},
 	}
 }

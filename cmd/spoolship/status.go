@@ -23,12 +23,12 @@ func newStatus() *cobra.Command {
 		Long:  "Status asks the running agent over its socket. It exits 0 if the agent is healthy, 1 if not.\n" + exitHelp,
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := load(cmd)
+			c, err := connect(cmd)
 			if err != nil {
 				return err
 			}
 			var st agent.Status
-			err = newClient(c).get(cmd.Context(), "/status", &st)
+			err = c.get(cmd.Context(), "/status", &st)
 			if err != nil {
 				return err
 			}

@@ -153,7 +153,6 @@ func TestReloadRefused(t *testing.T) {
 	if code, _, text := s.command("reload"); code != 2 || !strings.Contains(text, "max_age") {
 		t.Errorf("reload: exit code %d, %s", code, text)
 	}
-	config(good) // the command needs to find the socket
 	const mistake, fix = "chunk.max_aeg", `did you mean "max_age"`
 	if text, code := s.problems(); code != 1 || !strings.Contains(text, mistake) || !strings.Contains(text, fix) {
 		t.Errorf("status: exit code %d, %s", code, text)
@@ -161,6 +160,7 @@ func TestReloadRefused(t *testing.T) {
 	if log, err := os.ReadFile(s.Agent.Log); err != nil || !strings.Contains(string(log), mistake) {
 		t.Errorf("the log does not say why (%v):\n%s", err, log)
 	}
+	config(good)
 	s.write("a.log", 10) // by the old configuration
 	s.shipped(10)
 	elsewhere := bytes.Replace(good, []byte("[agent]\n"), []byte("[agent]\nmax_procs = 3\nlog_level = \"debug\"\n"), 1)
