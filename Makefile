@@ -69,7 +69,10 @@ package: ## deb, rpm and tar.gz for amd64 and arm64 in dist/
 	GO='$(GO)' NFPM='$(NFPM)' VERSION='$(VERSION)' packaging/build
 
 .PHONY: package-test
-package-test: package bin/versitygw ## the deb's life in a booted Debian, a line per step; needs root
+package-test: package bin/versitygw ## the packages' lives, of the deb in a booted Debian, a line per step; needs root
+	mv dist/SHA256SUMS bin/
+	$(MAKE) package >/dev/null
+	cmp bin/SHA256SUMS dist/SHA256SUMS && echo "built twice: the same bytes"
 	GO='$(GO)' packaging/test
 
 clean:

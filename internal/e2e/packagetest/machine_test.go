@@ -27,8 +27,9 @@ type machine struct {
 	began  time.Time
 }
 
-// boot starts systemd in a copy of base, which must not be changed by others.
-func boot(t *testing.T, base string) *machine {
+// copyOf returns a directory that is a copy of base, which must not be changed
+// by others, and one beside it.
+func copyOf(t *testing.T, base string) (root, beside string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "packagetest")
 	if err != nil {
@@ -40,19 +41,27 @@ func boot(t *testing.T, base string) *machine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-	m := &machine{t: t, root: filepath.Join(dir, "root"), began: time.Now()}
+	root = filepath.Join(dir, "root")
 	upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
-	for _, d := range []string{m.root, upper, work} {
+	for _, d := range []string{root, upper, work} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	layers := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, upper, work)
-	if err := syscall.Mount("overlay", m.root, "overlay", 0, layers); err != nil {
+	if err := syscall.Mount("overlay", root, "overlay", 0, layers); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { syscall.Unmount(m.root, syscall.MNT_DETACH) })
-	m.start(filepath.Join(dir, "console"))
+	t.Cleanup(func() { syscall.Unmount(root, syscall.MNT_DETACH) })
+	return root, dir
+}
+
+// boot starts systemd in a copy of base.
+func boot(t *testing.T, base string) *machine {
+	t.Helper()
+	root, beside := copyOf(t, base)
+	m := &machine{t: t, root: root, began: time.Now()}
+	m.start(filepath.Join(beside, "console"))
 	return m
 }
 
@@ -140,10 +149,14 @@ func (m *machine) fail(format string, args ...any) {
 	m.t.Fatalf(format+"\nthe journal ends:\n%s", append(args, journal)...)
 }
 
-// step prints what was seen, and how long it took.
 func (m *machine) step(name, seen string) {
-	fmt.Printf("  %-10s %-66s %6.1f s\n", name, seen, time.Since(m.began).Seconds())
+	step(name, seen, m.began)
 	m.began = time.Now()
+}
+
+// step prints what was seen, and how long it took.
+func step(name, seen string, began time.Time) {
+	fmt.Printf("  %-10s %-66s %6.1f s\n", name, seen, time.Since(began).Seconds())
 }
 
 func (m *machine) path(name string) string { return filepath.Join(m.root, name) }
