@@ -62,7 +62,7 @@ type Agent struct {
 	ready   sync.Once
 	current atomic.Pointer[session] // nil while no spool is open
 	opening pulse                   // of opening and closing the spool
-	heard   map[*pulse]heard        // by Stuck
+	hearts  hearts
 
 	over      chan struct{} // closed when Run has returned
 	reloading sync.Mutex
@@ -85,7 +85,7 @@ func New(o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		o: o, health: newHealth(o.Logger), losses: newLossLog(o.Logger), started: time.Now(),
-		opening: pulse{loop: "spool"}, over: make(chan struct{}),
+		opening: pulse{loop: "spool"}, hearts: hearts{limit: stuckAfter}, over: make(chan struct{}),
 		counters: make(map[string]*inputCounters), paused: make(map[string]time.Time), past: make(map[string]tailer.InputStats),
 	}
 	su, err := a.newSetup(o.Config, o.Sink)
@@ -213,6 +213,7 @@ const (
 // (Drain) when all that is spooled then is shipped. It is called once.
 func (a *Agent) Run(ctx context.Context) error {
 	defer close(a.over)
+	defer a.serveTCP()()
 	stopServing := func() {}
 	defer func() { stopServing() }()
 	serve := sync.OnceFunc(func() { stopServing = a.serve() })

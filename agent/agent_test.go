@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -240,6 +241,14 @@ func TestTheSocketAnswers(t *testing.T) {
 	if !st.Healthy || !st.Following || st.Version != "v" || st.OpenChunks != 1 || st.BacklogBytes == 0 {
 		t.Errorf("status %+v", st)
 	}
+	resp, err := client.Get("http://agent/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), "agent.(*Agent).Run") {
+		t.Errorf("profile: %s %v\n%s", resp.Status, err, text)
+	}
+	resp.Body.Close()
 	var positions []FilePosition
 	get("/positions", &positions)
 	if len(positions) != 1 || positions[0].Input != "app" || positions[0].Offset == 0 {

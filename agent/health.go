@@ -17,6 +17,9 @@ const (
 	causeDamage = "damage"
 	causeConfig = "configuration"
 	causeDrop   = "dropped"
+	causeStuck  = "stuck"
+
+	causeTelemetry = "telemetry"
 )
 
 const hintFull = "lines wait in their files; see why uploads fail, or raise [spool] max_size or free disk space"

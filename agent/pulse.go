@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -35,27 +37,63 @@ type heard struct {
 	since time.Time // of the first look that found n
 }
 
+// hearts are what looks at pulses have found. Any goroutine may use it.
+type hearts struct {
+	mu    sync.Mutex
+	limit time.Duration // see stuckAfter
+	heard map[*pulse]heard
+}
+
+// stuckAfter is for how long a loop may be at one piece of work before it is a
+// problem.
+const stuckAfter = time.Minute
+
 // Stuck returns the name of a loop that has been at the same piece of work for
 // all of limit, or "" while all get on. It goes by its own calls, so it is to be
-// called several times within limit, by one goroutine.
+// called several times within limit. Any goroutine may call it.
 func (a *Agent) Stuck(limit time.Duration) string {
+	loop, _ := a.stuck(limit)
+	return loop
+}
+
+// stuck is Stuck, and since when at least.
+func (a *Agent) stuck(limit time.Duration) (loop string, since time.Time) {
 	pulses := []*pulse{&a.opening}
 	if s := a.current.Load(); s != nil {
 		pulses = append(pulses, s.pulses...)
 	}
-	now, was := time.Now(), a.heard
-	a.heard = make(map[*pulse]heard, len(pulses))
-	stuck := ""
+	a.hearts.mu.Lock()
+	defer a.hearts.mu.Unlock()
+	now, was := time.Now(), a.hearts.heard
+	a.hearts.heard = make(map[*pulse]heard, len(pulses))
 	for _, p := range pulses {
 		n := p.n.Load()
 		h, known := was[p]
 		if !known || h.n != n {
 			h = heard{n, now}
 		}
-		a.heard[p] = h
-		if n%2 == 1 && now.Sub(h.since) >= limit {
-			stuck = p.loop
+		a.hearts.heard[p] = h
+		if loop == "" && n%2 == 1 && now.Sub(h.since) >= limit {
+			loop, since = p.loop, h.since
 		}
 	}
-	return stuck
+	return loop, since
 }
+
+// stuckProblems says which loop does not get on.
+func (a *Agent) stuckProblems() []Problem {
+	a.hearts.mu.Lock()
+	limit := a.hearts.limit
+	a.hearts.mu.Unlock()
+	loop, since := a.stuck(limit)
+	if loop == "" {
+		return nil
+	}
+	return []Problem{{
+		Cause: causeStuck, Since: since, Count: 1, Hint: "see whether the disks answer",
+		Error: fmt.Sprintf("the %s has been at the same piece of work for %s", loop, time.Since(since).Round(time.Second)),
+	}}
+}
+
+// problems are all that is wrong now.
+func (a *Agent) problems() []Problem { return append(a.stuckProblems(), a.health.problems()...) }

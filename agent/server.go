@@ -31,7 +31,7 @@ func (a *Agent) serve() func() {
 		a.o.Logger.Warn("no status socket", "error", err, "hint", "create its directory, or set [telemetry] socket")
 		return func() {}
 	}
-	srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
+	srv := newServer(a.handler())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -69,10 +69,8 @@ func listen(path string) (net.Listener, error) {
 
 func (a *Agent) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.Status(), nil) })
-	mux.Handle("GET /metrics", a.metricsHandler())
-	mux.HandleFunc("GET /healthz", a.serveHealth)
-	mux.HandleFunc("GET /readyz", a.serveReady)
+	a.handleQuestions(mux)
+	handleProfiles(mux)
 	mux.HandleFunc("POST /reload", a.serveReload)
 	mux.HandleFunc("POST /flush", a.serveFlush)
 	mux.HandleFunc("POST /pause", func(w http.ResponseWriter, r *http.Request) { a.servePause(w, r, true) })
@@ -102,30 +100,6 @@ func (a *Agent) handler() http.Handler {
 		_, _ = io.Copy(w, body) // a failure cuts the answer short of its Content-Length
 	}))
 	return mux
-}
-
-// serveHealth answers 200, or 503 with what is wrong, a line each.
-func (a *Agent) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	problems := a.health.problems()
-	if len(problems) > 0 {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	for _, p := range problems {
-		fmt.Fprintf(w, "%s: %s; %s\n", p.Cause, p.Error, p.Hint)
-	}
-	if len(problems) == 0 {
-		fmt.Fprintln(w, "ok")
-	}
-}
-
-// serveReady answers 200 while the spool is open and files are followed, else
-// 503.
-func (a *Agent) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if s := a.current.Load(); s == nil || !isClosed(s.tailer.Ready()) {
-		http.Error(w, "files are not followed yet", http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }
 
 // serveReload answers 422 with the reason if the new configuration is refused.

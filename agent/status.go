@@ -80,7 +80,7 @@ func (a *Agent) Status() Status {
 	c := a.setup.Load().cfg
 	st := Status{
 		Version: a.o.Version, PID: os.Getpid(), Started: a.started, Host: c.Agent.Host, Bucket: c.S3.Bucket,
-		Problems: a.health.problems(), MaxSize: int64(c.Spool.MaxSize), MinFree: int64(c.Spool.MinFree), FreeBytes: -1, RoomBytes: -1,
+		Problems: a.problems(), MaxSize: int64(c.Spool.MaxSize), MinFree: int64(c.Spool.MinFree), FreeBytes: -1, RoomBytes: -1,
 	}
 	st.Healthy = len(st.Problems) == 0
 	st.Uploads, st.Losses = a.uploads.snapshot(), a.losses.list()

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
 )
@@ -14,6 +16,7 @@ func (l *loader) checkAll() {
 	l.checkS3()
 	l.checkLevel("chunk", l.cfg.Chunk)
 	l.checkInputs()
+	l.checkTelemetry()
 	l.fillHost()
 }
 
@@ -32,6 +35,31 @@ func (l *loader) fillHost() {
 	default:
 		l.cfg.Agent.Host = name
 	}
+}
+
+// checkTelemetry warns where strangers may ask.
+func (l *loader) checkTelemetry() {
+	const listen, profiles = "telemetry.listen", "telemetry.pprof"
+	t := &l.cfg.Telemetry
+	if t.PProf && t.Listen == "" && !l.bad[listen] {
+		l.problem(profiles, complaint{"has a meaning only with listen; the socket always has profiles", "set listen, or remove the line"})
+	}
+	if t.Listen == "" || l.bad[listen] || onlyHere(t.Listen) {
+		return
+	}
+	file, line := l.cfg.Where(listen)
+	l.warnings = append(l.warnings, Warning{
+		File: file, Line: line, Key: listen, Got: show(l.written[listen]),
+		What: "can be asked by other hosts, without authentication: they see figures, problems and names of files",
+		Hint: "listen on 127.0.0.1, or have a firewall or proxy let in whom you want",
+	})
+}
+
+// onlyHere says whether no other host can reach an address.
+func onlyHere(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // checkSpool keeps the segments small against the spool, so that its disk

@@ -119,6 +119,8 @@ type S3 struct {
 // Telemetry is [telemetry].
 type Telemetry struct {
 	Socket string `toml:"socket"` // absolute path of a unix socket
+	Listen string `toml:"listen"` // HOST:PORT; "": not over TCP
+	PProf  bool   `toml:"pprof"`  // over TCP too
 }
 
 // Input is one [[input]]. Chunk and Key hold the merged values after Load.

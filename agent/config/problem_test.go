@@ -126,6 +126,16 @@ socket = "run.sock"
 		`FILE:14: agent.poll_interval: must be a duration with its unit (got "1 s"); write it like "250ms", "60s", "5m" or "24h"`,
 		`FILE:16: telemetry.socket: must be an absolute path (got "run.sock"); begin it with "/"`,
 	}},
+	{"no address to listen on", s3Part + inputPart + `[telemetry]
+listen = "127.0.0.1"
+`, []string{
+		`FILE:7: telemetry.listen: must be an address and a port from 1 to 65535 (got "127.0.0.1"); for example "127.0.0.1:9464"`,
+	}},
+	{"profiles without an address", s3Part + inputPart + `[telemetry]
+pprof = true
+`, []string{
+		`FILE:7: telemetry.pprof: has a meaning only with listen; the socket always has profiles (got true); set listen, or remove the line`,
+	}},
 	{"limits", s3Part + inputPart + `[agent]
 max_procs = -1
 read_rate = "50MiB"

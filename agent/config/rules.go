@@ -2,11 +2,13 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,6 +90,7 @@ var rules = map[string]rule{
 	"s3.timeout":               between(100*ms, hour),
 
 	"telemetry.socket": socket,
+	"telemetry.listen": listen,
 
 	"input.name": matching(`[a-z0-9][a-z0-9_-]{0,63}`,
 		"must be 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit", ""),
@@ -210,6 +213,21 @@ func socket(v any) complaint {
 		return complaint{fmt.Sprintf("must have at most %d bytes, the limit of socket names", longest), "use a shorter path"}
 	}
 	return absolute(v)
+}
+
+// listen is for an address of this host. Its port is fixed: nobody would know
+// where to ask otherwise.
+func listen(v any) complaint {
+	s := v.(string)
+	if s == "" {
+		return complaint{}
+	}
+	host, port, err := net.SplitHostPort(s)
+	n, notPort := strconv.ParseUint(port, 10, 16)
+	if _, notIP := netip.ParseAddr(host); err != nil || notPort != nil || n == 0 || notIP != nil && hostName(host) != (complaint{}) {
+		return complaint{"must be an address and a port from 1 to 65535", `for example "127.0.0.1:9464"`}
+	}
+	return complaint{}
 }
 
 // hostName allows what is the same in every object key and URL.

@@ -29,6 +29,7 @@ func TestConfig(t *testing.T) {
 		{"half a key pair", []string{"secret_access_key", "# "}, []string{"s3.access_key_id", "secret_access_key", "set both"}},
 		{"unset variable", []string{`"e2e-access"`, `"${NOT_SET_ANYWHERE}"`}, []string{"s3.access_key_id", "NOT_SET_ANYWHERE"}},
 		{"key without the four", []string{"[s3]\n", "[s3]\nkey = \"{input}/{chunk}\"\n"}, []string{"s3.key", "{queue}", `(got "{input}/{chunk}")`}},
+		{"no port", []string{"[telemetry]\n", "[telemetry]\nlisten = \"127.0.0.1\"\n"}, []string{"telemetry.listen", `(got "127.0.0.1")`, `"127.0.0.1:9464"`}},
 		{"not TOML", []string{"[spool]\n", "[spool\n"}, []string{"TOML"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,6 +149,28 @@ func TestNoSocket(t *testing.T) {
 	w.log("a.log", events(10))
 	w.command("run", "--once").exits(0).complaint("level=WARN", "no status socket", "/proc/none", "[telemetry] socket")
 	w.arrived()
+}
+
+// An address that another process has is said with its line: lines come first.
+// One that strangers can ask is warned of.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	w := newWorld(t, bucket.JSON)
+	listen := func(address string) {
+		w.configure("[telemetry]\n", fmt.Sprintf("[telemetry]\nlisten = %q\n", address))
+	}
+	listen(other.Addr().String())
+	w.log("a.log", events(10))
+	w.command("run", "--once").exits(0).complaint("level=ERROR", w.Agent.Config+":", ": telemetry.listen: can't be listened on: ",
+		"address already in use", other.Addr().String(), "choose another port")
+	w.arrived()
+	listen(":9464")
+	w.command("check").exits(0).complaint("spoolship: warning: "+w.Agent.Config+":", ": telemetry.listen: can be asked by other hosts", "127.0.0.1")
 }
 
 // SIGTERM in the middle of run --once is exit code 3 and an agent that can go
