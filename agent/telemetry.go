@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof" //nolint:gosec // its handlers are put where they belong below; nobody serves the default mux
+	"net/http/pprof" // its handlers are put where they belong below; nobody serves the default mux
 	"syscall"
 	"time"
 
