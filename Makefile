@@ -75,5 +75,9 @@ package-test: package bin/versitygw ## the packages' lives, of the deb in a boot
 	cmp bin/SHA256SUMS dist/SHA256SUMS && echo "built twice: the same bytes"
 	GO='$(GO)' packaging/test
 
+.PHONY: alerts
+alerts: ## the alert rules for Prometheus, tested by its own tool
+	packaging/prometheus/test
+
 clean:
 	rm -rf bin dist bench.json

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -192,6 +193,41 @@ func TestDurations(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// What alerts and the page ask for, the agent has.
+func TestMetricsInUse(t *testing.T) {
+	has := map[string]bool{"up": true}
+	for _, m := range agentMetrics {
+		has[m.name] = true
+	}
+	for _, h := range agentHistograms {
+		for _, end := range []string{"_bucket", "_sum", "_count"} {
+			has[h.name+end] = true
+		}
+	}
+	for line := range strings.Lines(scrape(t, newSite(t).agent(t, Options{}))) {
+		if name, found := strings.CutPrefix(line, "# TYPE "); found { // go_ and process_
+			has[strings.Fields(name)[0]] = true
+		}
+	}
+	for _, path := range []string{"../packaging/prometheus/spoolship.rules.yml", "../packaging/prometheus/spoolship.rules.test.yml", "../docs/metrics.md"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := metricName.FindAllString(string(text), -1)
+		if len(names) < 10 {
+			t.Errorf("%s: only %d metrics", path, len(names))
+		}
+		for _, name := range names {
+			if !has[name] {
+				t.Errorf("%s: there is no metric %s", path, name)
+			}
+		}
+	}
+}
+
+var metricName = regexp.MustCompile(`\b(?:spoolship|process|go)_[a-z0-9_]+[a-z0-9]\b`)
 
 // docs/metrics.md has every metric, as the code says it.
 func TestMetricsPage(t *testing.T) {
