@@ -76,8 +76,9 @@ package-test: package bin/versitygw ## the packages' lives, of the deb in a boot
 	GO='$(GO)' packaging/test
 
 .PHONY: alerts
-alerts: ## the alert rules for Prometheus, tested by its own tool
+alerts: ## the alert rules and the dashboard, tested by Prometheus' own tool and parser
 	packaging/prometheus/test
+	cd internal/e2e && $(GO) test -count=1 ./telemetry
 
 clean:
 	rm -rf bin dist bench.json

@@ -194,7 +194,7 @@ func TestDurations(t *testing.T) {
 	}
 }
 
-// What alerts and the page ask for, the agent has.
+// What alerts, dashboard and page ask for, the agent has.
 func TestMetricsInUse(t *testing.T) {
 	has := map[string]bool{"up": true}
 	for _, m := range agentMetrics {
@@ -210,7 +210,7 @@ func TestMetricsInUse(t *testing.T) {
 			has[strings.Fields(name)[0]] = true
 		}
 	}
-	for _, path := range []string{"../packaging/prometheus/spoolship.rules.yml", "../packaging/prometheus/spoolship.rules.test.yml", "../docs/metrics.md"} {
+	for _, path := range []string{"../packaging/prometheus/spoolship.rules.yml", "../packaging/prometheus/spoolship.rules.test.yml", "../packaging/grafana/spoolship.json", "../docs/metrics.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
