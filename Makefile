@@ -78,7 +78,7 @@ package-test: package bin/versitygw ## the packages' lives, of the deb in a boot
 .PHONY: alerts
 alerts: ## the alert rules and the dashboard, tested by Prometheus' own tool and parser
 	packaging/prometheus/test
-	cd internal/e2e && $(GO) test -count=1 ./telemetry
+	cd internal/e2e && $(GO) test -count=1 -tags e2e ./telemetry
 
 clean:
 	rm -rf bin dist bench.json

@@ -1,3 +1,3 @@
-// Package telemetry checks what is made for Prometheus and Grafana with the
-// parser of Prometheus. It has tests only.
+// Package telemetry checks the dashboard with the parser of Prometheus and the
+// types of Grafana. It has tests only, which make alerts runs.
 package telemetry
