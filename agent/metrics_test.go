@@ -166,6 +166,36 @@ func TestMetricsBehind(t *testing.T) {
 	}
 }
 
+// A line that was read while the spool is full is not durable: it has an age,
+// though nothing is unread.
+func TestMetricsFullSpool(t *testing.T) {
+	s := newSite(t)
+	s.cfg.Spool.MaxSize = 1 // an empty spool takes any batch
+	m := newMemSink()
+	m.script = func(int, *sink.Object) (bool, error) {
+		return false, &sink.Error{Class: sink.Temporary, Code: "away", Err: io.ErrUnexpectedEOF}
+	}
+	a := s.agent(t, Options{Sink: m})
+	start(t, a)
+	s.write(t, "a.log", 0, 1)
+	eventually(t, "the first line is spooled", func() bool { st := a.Status(); return st.BacklogBytes > 0 && st.Inputs[0].LagSince.IsZero() })
+	s.write(t, "a.log", 1, 1)
+	eventually(t, "the second line waits", func() bool {
+		st := a.Status()
+		return len(st.Problems) > 0 && st.Inputs[0].LagBytes == 0 && !st.Inputs[0].LagSince.IsZero()
+	})
+	values := values(t, scrape(t, a))
+	if n := values[`spoolship_input_lag_seconds{input="app"}`]; n <= 0 {
+		t.Errorf("lag of %v s", n)
+	}
+	if n, ok := values["spoolship_spool_room_bytes"]; !ok || n != 0 {
+		t.Errorf("room of %v bytes", n)
+	}
+	if n := values[`spoolship_problem_start_time_seconds{cause="spool full"}`]; n == 0 {
+		t.Error("the spool is not said to be full")
+	}
+}
+
 // values reads an exposition, a value a line.
 func values(t *testing.T, text string) map[string]float64 {
 	t.Helper()
@@ -174,12 +204,13 @@ func values(t *testing.T, text string) map[string]float64 {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		v, err := strconv.ParseFloat(value, 64)
+		line = strings.TrimSpace(line)
+		at := strings.LastIndex(line, " ") // values of labels have some too
+		v, err := strconv.ParseFloat(line[at+1:], 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[name] = v
+		all[line[:at]] = v
 	}
 	return all
 }

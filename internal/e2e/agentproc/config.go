@@ -12,6 +12,7 @@ import (
 // values are left out of the file, so that the agent's defaults hold.
 type Config struct {
 	StateDir, Socket string
+	Listen           string
 
 	Endpoint, Region, Bucket string
 	AccessKey, SecretKey     string
@@ -103,6 +104,7 @@ func (c *Config) TOML() string {
 	}
 	f.table("[telemetry]")
 	f.str("socket", c.Socket)
+	f.str("listen", c.Listen)
 	for _, in := range c.Inputs {
 		in.write(f)
 	}
