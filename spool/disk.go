@@ -37,7 +37,7 @@ func freeBytes(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // other systems have other types
 }
 
 // newQueueID returns 64 random bits: enough that no two queues in one bucket
@@ -55,7 +55,12 @@ func homeOf(dir string) (home, error) {
 		return home{}, &os.PathError{Op: "stat", Path: dir, Err: err}
 	}
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // "" where the kernel has none
-	return home{device: st.Dev, inode: st.Ino, boot: strings.TrimSpace(string(boot))}, nil
+	return home{device: device(&st), inode: st.Ino, boot: strings.TrimSpace(string(boot))}, nil
+}
+
+// device is the number of the device that st is of.
+func device(st *unix.Stat_t) uint64 {
+	return uint64(st.Dev) //nolint:unconvert // other systems have other types
 }
 
 // moved says whether two homes are different directories. Device numbers may
@@ -76,7 +81,7 @@ func (s *Spool) present() error {
 		return fmt.Errorf("%w: %s is not at its place any more", ErrVanished, s.head.path)
 	}
 	err := unix.Stat(s.opts.Dir, &st)
-	if errors.Is(err, unix.ENOENT) || err == nil && (st.Ino != s.dir.inode || st.Dev != s.dir.device) {
+	if errors.Is(err, unix.ENOENT) || err == nil && (st.Ino != s.dir.inode || device(&st) != s.dir.device) {
 		return fmt.Errorf("%w: %s", ErrVanished, s.opts.Dir)
 	}
 	return nil
@@ -159,7 +164,7 @@ func (s *Spool) ensureBallast() {
 	if err != nil {
 		return
 	}
-	err = unix.Fallocate(int(f.Fd()), 0, 0, ballastSize)
+	err = allocate(f, ballastSize)
 	if err = errors.Join(err, f.Close()); err != nil {
 		_ = os.Remove(s.ballast())
 		s.log.Debug("no ballast", "dir", s.opts.Dir, "error", err)

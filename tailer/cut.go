@@ -3,19 +3,9 @@ package tailer
 import (
 	"bytes"
 	"context"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// bootTime returns when the kernel started, Unix ns.
-func bootTime() int64 {
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
-		return 0
-	}
-	return time.Now().UnixNano() - up.Nano()
-}
 
 // kept returns where to go on in f.cut, the inode of f, which holds other bytes
 // than were read before the machine went down. If power was lost, the end of what

@@ -3,7 +3,6 @@ package tailer
 import (
 	"encoding/hex"
 	"errors"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -41,33 +40,6 @@ func (i *info) kind() string {
 	return "a device"
 }
 
-// statPath looks at what path leads to, symbolic links followed.
-func statPath(path string) (info, error) { return statx(unix.AT_FDCWD, path, 0) }
-
-func statFD(fd int) (info, error) { return statx(fd, "", unix.AT_EMPTY_PATH) }
-
-func statx(dir int, path string, flags int) (info, error) {
-	var s unix.Statx_t
-	err := again(func() error {
-		return unix.Statx(dir, path, flags, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &s)
-	})
-	if err != nil {
-		return info{}, err
-	}
-	i := info{
-		id:    inode{dev: unix.Mkdev(s.Dev_major, s.Dev_minor), ino: s.Ino},
-		mtime: s.Mtime.Sec*1e9 + int64(s.Mtime.Nsec),
-		size:  int64(s.Size),
-		links: s.Nlink,
-		mode:  s.Mode,
-	}
-	if s.Mask&unix.STATX_BTIME != 0 {
-		i.born = s.Btime.Sec*1e9 + int64(s.Btime.Nsec)
-		i.id.born = i.born
-	}
-	return i, nil
-}
-
 // openRead opens path for reading, without waiting for a writer should it have
 // become a named pipe.
 func openRead(path string) (fd int, err error) {
@@ -102,13 +74,9 @@ func again(call func() error) error {
 	}
 }
 
-// bootID returns the kernel's id of this boot, zero where there is none.
-func bootID() (id [16]byte) {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return id
-	}
-	raw, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(string(text)), "-", ""))
+// parseUUID returns the number that text spells, zero if it spells none.
+func parseUUID(text string) (id [16]byte) {
+	raw, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(text), "-", ""))
 	if err == nil {
 		copy(id[:], raw)
 	}

@@ -24,8 +24,13 @@ type watcher struct {
 // find it full and wake nobody until the tailer has rested.
 const eventBuffer = 8
 
-// newWatcher returns nil, with a warning, where there is no inotify.
+// newWatcher returns nil, and says so, where there is no inotify. What other
+// systems have (kqueue) takes a descriptor for each file of a directory.
 func newWatcher(log *slog.Logger) *watcher {
+	if runtime.GOOS != "linux" {
+		log.Info("files are polled, this system has no inotify")
+		return nil
+	}
 	w, err := fsnotify.NewBufferedWatcher(eventBuffer)
 	if err != nil {
 		log.Warn("inotify is not available, files are polled", "error", err, "hint", "raise fs.inotify.max_user_instances with sysctl")
