@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"math"
 
 	"golang.org/x/time/rate"
 )
@@ -18,7 +19,7 @@ func newThrottle(perSecond int64) *throttle {
 	if perSecond == 0 {
 		return nil
 	}
-	return &throttle{rate.NewLimiter(rate.Limit(perSecond), int(max(1, perSecond/burstPart)))}
+	return &throttle{rate.NewLimiter(rate.Limit(perSecond), int(min(max(1, perSecond/burstPart), math.MaxInt32)))}
 }
 
 // wait takes the time that reading n bytes should take. It fails only when ctx

@@ -13,21 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// smallDisk mounts a file system of its own for the test.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("a small tmpfs cannot be mounted here, which takes root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 // Case: a file system of a few MiB runs full under the spool. Appends stop
 // with ErrFull, acks get through with the ballast's help, then appends go on.
 func TestFullDisk(t *testing.T) {

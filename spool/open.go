@@ -59,6 +59,9 @@ func (o *Options) fitSegments() {
 	if o.MaxSize > 0 {
 		o.SegmentSize = min(o.SegmentSize, max(o.MaxSize/8, 1))
 	}
+	if strconv.IntSize == 32 { // six are mapped at once, at up to twice their size
+		o.SegmentSize = min(o.SegmentSize, maxSegment32)
+	}
 }
 
 // prepare makes the directories and takes the lock. What Suspect speaks of was

@@ -15,7 +15,7 @@ import (
 // Options says where a spool lives and how much it may hold.
 type Options struct {
 	Dir         string // state directory; created (0750) unless ReadOnly
-	SegmentSize int64  // bytes after which the head is handed over; 0 means 64 MiB
+	SegmentSize int64  // bytes after which the head is handed over; 0 means 64 MiB; at most 128 MiB on 32 bits
 	MaxSize     int64  // limit of unacked stored bytes; 0 means none
 	MinFree     int64  // bytes to leave free on the file system; 0 means none
 
@@ -44,6 +44,9 @@ type Options struct {
 // defaultSegmentSize bounds what a hand-over leaves behind, and keeps the
 // mapping of the head small.
 const defaultSegmentSize = 64 << 20
+
+// maxSegment32 is the most where a process has at most 3 GiB of addresses.
+const maxSegment32 = 128 << 20
 
 // Errors that callers tell apart with errors.Is / errors.As.
 var (

@@ -43,13 +43,13 @@ var rules = map[string]rule{
 
 	"spool.max_size":        between(8*mib, 1024*tib),
 	"spool.min_free":        between(0, 1024*tib),
-	"spool.segment_size":    between(mib, gib),
+	"spool.segment_size":    between(mib, bits32(128*mib, gib)),
 	"spool.when_full":       oneOf("block", "drop_oldest"),
 	"spool.commit_interval": between(ms, 60*sec),
 
 	// 5 GB is the limit of one PutObject:
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
-	"chunk.max_size":    between(kib, 5*units["GB"]),
+	"chunk.max_size":    between(kib, bits32(gib, 5*units["GB"])),
 	"chunk.max_age":     between(10*ms, 24*hour),
 	"chunk.max_open":    between(1, 10_000),
 	"chunk.compression": oneOf("gzip", "zstd", "none"),
@@ -114,6 +114,15 @@ var rules = map[string]rule{
 	"input.multiline_start":    expression,
 	"input.multiline_continue": expression,
 	"input.multiline_wait":     between(100*ms, hour),
+}
+
+// bits32 is the limit on 32 bits, or else the other one. There a length has to
+// fit an int, and the spool maps several segments into at most 3 GiB.
+func bits32(limit, other Size) Size {
+	if strconv.IntSize == 32 {
+		return limit
+	}
+	return other
 }
 
 func between[T int | Size | Duration](low, high T) rule {

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command spoolship tails event log files, spools every line durably and
 // ships the lines to Amazon S3, each exactly once.
 package main

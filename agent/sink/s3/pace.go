@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -19,7 +20,7 @@ func newPace(perSecond int64) *pace {
 	if perSecond == 0 {
 		return nil
 	}
-	return &pace{rate.NewLimiter(rate.Limit(perSecond), int(max(1, perSecond/paceBurst)))}
+	return &pace{rate.NewLimiter(rate.Limit(perSecond), int(min(max(1, perSecond/paceBurst), math.MaxInt32)))}
 }
 
 // most is how much may be read at once of n bytes.
