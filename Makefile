@@ -61,8 +61,21 @@ bench-compare: harness ## the backfills against another commit: BASE=main~1
 	bin/spoolship-e2e compare -base $(BASE) -json bin/bench-compare.json
 
 e2e: harness ## the binary on bad input, and on everything that can happen to a file: a line per row
-	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v /matrix)
+	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v '/matrix$$\|/conformance$$\|/query$$')
 	cd internal/e2e/matrix && $(GO) test -count=1 -timeout 10m -parallel 4 -tags e2e
+
+.PHONY: s3 query
+s3: query bin/versitygw ## the sink on independent S3 servers, a line per server and case; then make query
+	cd internal/e2e/conformance && $(GO) test -count=1 -timeout 5m -tags e2e
+
+query: build bin/versitygw bin/duckdb ## DuckDB reads what the agent shipped, with the statements of docs/query.md
+	cd internal/e2e/query && $(GO) test -count=1 -timeout 5m -tags e2e
+
+# DuckDB for Node, pinned by the lock file. Where npm is missing, the test says so.
+bin/duckdb: internal/e2e/query/package-lock.json
+	rm -rf $@ && mkdir -p $@
+	cp internal/e2e/query/package*.json $@
+	if command -v npm >/dev/null; then npm ci --prefix $@ --no-audit --no-fund; else echo 'skipped: npm is missing'; fi
 
 soak: ## HISTORIES (or N) random lives of a log file, about 120 a second
 	$(GO) test ./tailer -run TestHistories -rapid.checks=$(if $(filter command,$(firstword $(origin N))),$(N),$(HISTORIES)) -rapid.seed=$(SEED) -timeout 60m

@@ -15,6 +15,7 @@ type Config struct {
 	Listen           string
 
 	Endpoint, Region, Bucket string
+	Prefix                   string
 	AccessKey, SecretKey     string
 	Timeout                  time.Duration // of one upload attempt
 	MaxUploads               int
@@ -40,6 +41,7 @@ type Input struct {
 	Include                []string
 	Exclude                []string
 	MaxLineSize            string
+	TimeField              string
 }
 
 // file builds TOML. Strings are written as Go quotes them, which TOML reads
@@ -93,6 +95,7 @@ func (c *Config) TOML() string {
 	f.str("compression", c.Compression)
 	f.table("[s3]")
 	f.str("bucket", c.Bucket)
+	f.str("prefix", c.Prefix)
 	f.str("region", c.Region)
 	f.str("endpoint", c.Endpoint)
 	f.str("access_key_id", c.AccessKey)
@@ -119,6 +122,7 @@ func (in *Input) write(f *file) {
 	f.str("format", in.Format)
 	f.str("validate", in.Validate)
 	f.str("max_line_size", in.MaxLineSize)
+	f.str("time_field", in.TimeField)
 }
 
 // Write writes the file, readable by its owner only: it holds a secret.

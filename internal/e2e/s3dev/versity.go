@@ -29,6 +29,7 @@ const startLimit = 15 * time.Second
 // Versity is a versitygw child process over a directory (its posix backend).
 type Versity struct {
 	addr string
+	root string // of the buckets
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process is gone
 
@@ -39,8 +40,7 @@ type Versity struct {
 // and returns when it accepts connections. Its output goes to dir/versitygw.log.
 func StartVersity(ctx context.Context, bin, dir, bucket string) (*Versity, error) {
 	root, side := filepath.Join(dir, "data"), filepath.Join(dir, "meta")
-	// In the posix backend a directory is a bucket.
-	for _, d := range []string{filepath.Join(root, bucket), side} {
+	for _, d := range []string{root, side} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
 		}
@@ -50,7 +50,10 @@ func StartVersity(ctx context.Context, bin, dir, bucket string) (*Versity, error
 		return nil, err
 	}
 	defer out.Close()
-	v := &Versity{addr: freeAddr(), done: make(chan struct{}), transport: &http.Transport{}}
+	v := &Versity{addr: freeAddr(), root: root, done: make(chan struct{}), transport: &http.Transport{}}
+	if err := v.Bucket(bucket); err != nil {
+		return nil, err
+	}
 	v.cmd = exec.Command(bin, "--port", v.addr, "--access", AccessKey, "--secret", SecretKey,
 		"--region", Region, "--quiet", "posix", "--sidecar", side, root)
 	v.cmd.Stdout, v.cmd.Stderr = out, out
@@ -68,6 +71,12 @@ func StartVersity(ctx context.Context, bin, dir, bucket string) (*Versity, error
 	}
 	return v, nil
 }
+
+// URL is the endpoint of the process itself.
+func (v *Versity) URL() string { return "http://" + v.addr }
+
+// Bucket makes an empty bucket. In the posix backend a directory is one.
+func (v *Versity) Bucket(name string) error { return os.MkdirAll(filepath.Join(v.root, name), 0o755) }
 
 // ready dials until somebody answers; there is nothing else to wait on.
 func (v *Versity) ready(ctx context.Context) error {
