@@ -123,7 +123,7 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 		timeField: in.TimeField, maxLine: int(in.MaxLineSize),
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
-			Format: format, Charset: charset, Begins: begins(in), Validate: in.Validate == "full",
+			Format: format, Charset: charset, Begins: begins(in), Validate: in.Validate == "full", Stream: in.Framing == "json",
 			Fields: in.Fields, Static: in.StaticFields, Path: path, Drop: in.DropFields, Mask: in.MaskFields,
 			Host: c.Agent.Host, MaxLineSize: int(in.MaxLineSize),
 		}),

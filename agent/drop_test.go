@@ -17,7 +17,7 @@ import (
 	"github.com/spoolship/spoolship/spool"
 )
 
-var childScenarios = map[string]childWork{"drop": dropWork, "parts": partsWork}
+var childScenarios = map[string]childWork{"drop": dropWork, "parts": partsWork, "stream": streamWork}
 
 // dropConfig is a spool that holds a few chunks.
 func dropConfig(s *site) {

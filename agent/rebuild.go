@@ -58,13 +58,16 @@ func (r *rebuilder) records(p *plan, b *spool.Block) (records []byte, err error)
 		if err != nil {
 			return nil, err
 		}
-		data, part, cut, err := src.Read(g.From, g.To, p.maxLine)
+		l := chunk.Lines{File: r.positions[g.File].Path, From: g.From, Time: time.Unix(0, g.Time)}
+		if p.enc.Stream() != nil { // where a part began only a look at all before it could tell
+			l.Data, err = src.Bytes(g.From, g.To)
+		} else {
+			l.Data, l.Part, l.Cut, err = src.Read(g.From, g.To, p.maxLine)
+		}
 		if err != nil {
 			return nil, err
 		}
-		records, _ = p.enc.Append(records, &chunk.Lines{
-			File: r.positions[g.File].Path, From: g.From, Time: time.Unix(0, g.Time), Data: data, Part: part, Cut: cut,
-		})
+		records, _ = p.enc.Append(records, &l)
 	}
 	return records, nil
 }

@@ -132,6 +132,12 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 			s.cfg.Inputs[0].MultilineStart, s.cfg.Inputs[0].MaxLineSize = `^\{"n":\d*0,`, 1000
 		}},
 		{name: "logs of containers", codec: "gzip", format: "cri", before: func(t *testing.T, s *site) { s.writeContainer(t, "c.log", 0, 3000) }},
+		{name: "objects of several lines", codec: "gzip", format: "json", before: func(t *testing.T, s *site) {
+			s.cfg.Inputs[0].Framing = "json"
+			text, _ := prettyObjects(t, 0, 3000)
+			s.append(t, "s.log", text)
+			s.append(t, "t.log", strings.ReplaceAll(text, "\n", "")) // one line of more than a part
+		}},
 		{name: "several partitions", codec: "gzip", format: "json", before: func(_ *testing.T, s *site) {
 			s.cfg.Inputs[0].Key, s.cfg.Inputs[0].TimeField = "{file}/{minute}/"+lateKey, "n" // as seconds
 		}},

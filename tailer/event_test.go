@@ -23,9 +23,13 @@ func indented(lines []byte) int {
 }
 
 func newEventFixture(t testing.TB) *fixture {
+	return newFixtureOf(t, func(in *Input) { in.Events = indented })
+}
+
+func newFixtureOf(t testing.TB, change func(in *Input)) *fixture {
 	f := newFixture(t, "*.log")
 	f.kill()
-	f.o.Inputs[0].Events = indented
+	change(&f.o.Inputs[0])
 	f.start()
 	return f
 }
@@ -113,23 +117,29 @@ func TestEventHistories(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newEventFixture(t)
 		defer f.kill()
-		var text string
-		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 4).Draw(rt, "what") {
-			case 0, 1, 2:
-				s := rapid.StringMatching(`[ ab\n]{1,30}`).Draw(rt, "text")
-				text += s
-				f.append("a.log", s)
-			case 3:
-				f.pass(time.Duration(rapid.IntRange(0, 7000).Draw(rt, "ms")) * time.Millisecond)
-			default:
-				f.restart(func() {})
-			}
-			f.step()
-		}
+		text := f.live(rt, `[ ab\n]{1,30}`)
 		f.append("a.log", "\nend\n")
 		f.step()
 		f.pass(time.Minute)
 		f.want(text + "\nend\n")
 	})
+}
+
+// live has a.log grow by texts that match expr, time pass, and the tailer killed.
+// It returns what was written.
+func (f *fixture) live(t *rapid.T, expr string) (text string) {
+	for range rapid.IntRange(1, 25).Draw(t, "steps") {
+		switch rapid.IntRange(0, 4).Draw(t, "what") {
+		case 0, 1, 2:
+			s := rapid.StringMatching(expr).Draw(t, "text")
+			text += s
+			f.append("a.log", s)
+		case 3:
+			f.pass(time.Duration(rapid.IntRange(0, 7000).Draw(t, "ms")) * time.Millisecond)
+		default:
+			f.restart(func() {})
+		}
+		f.step()
+	}
+	return text
 }

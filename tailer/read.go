@@ -21,6 +21,13 @@ func frame(data []byte, limit int) (n, parts int) {
 // frame is what to hand on of data, the bytes at f's offset: whole events.
 // broken says that n ends within one, which is too long.
 func (f *file) frame(data []byte) (n, parts int, broken bool) {
+	if f.in.Stream != nil {
+		if n = f.in.Stream(data, f.pos.Part > 0); n == 0 {
+			parts = max(0, len(data)-1) / f.in.MaxLineSize
+			n = parts * f.in.MaxLineSize
+		}
+		return n, parts, false
+	}
 	n, parts = frame(data, f.in.MaxLineSize)
 	switch {
 	case f.in.Events == nil || n == 0 || parts > 0:
@@ -282,10 +289,10 @@ func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last
 	return err
 }
 
-// written takes NULs off the end of a line without newline if nothing else
+// written takes NULs off the end of a line without newline, or of a stream, if nothing else
 // follows in the file: they are space that a writer has allocated ahead.
 func (t *Tailer) written(ctx context.Context, f *file, data []byte, end bool) ([]byte, bool, error) {
-	if len(data) == 0 || data[len(data)-1] != 0 || bytes.IndexByte(data, '\n') >= 0 {
+	if len(data) == 0 || data[len(data)-1] != 0 || f.in.Stream == nil && bytes.IndexByte(data, '\n') >= 0 {
 		return data, end, nil
 	}
 	for at := f.pos.Offset + int64(len(data)); !end; {

@@ -383,7 +383,9 @@ func (t *Tailer) follow(ctx context.Context, in *input, fam *family, o *seen, fr
 	t.solved(in, o.real)
 	i, err := statFD(fd)
 	if err == nil && atEnd {
-		from, err = t.lastLine(fd, i.size, max(quantum, in.MaxLineSize+1))
+		if from = i.size; in.Stream == nil { // an item needs no newline
+			from, err = t.lastLine(fd, i.size, max(quantum, in.MaxLineSize+1))
+		}
 	}
 	if err == nil && from > 0 {
 		err = t.startAt(ctx, fd, &f.pos, from)

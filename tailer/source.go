@@ -74,12 +74,11 @@ func (s *Source) Close() error { return s.f.Close() }
 // part and cut are [Span]'s, found out by where lines start and where parts of
 // maxLine bytes end.
 func (s *Source) Read(from, to int64, maxLine int) (data []byte, part int, cut bool, err error) {
-	if from < 0 || to < from || maxLine <= 0 {
-		return nil, 0, false, fmt.Errorf("%s: bytes %d to %d of lines up to %d", s.f.Name(), from, to, maxLine)
+	if maxLine <= 0 {
+		return nil, 0, false, fmt.Errorf("%s: lines up to %d bytes", s.f.Name(), maxLine)
 	}
-	data = make([]byte, to-from)
-	if _, err := s.f.ReadAt(data, from); err != nil {
-		return nil, 0, false, fmt.Errorf("%s: %w", s.f.Name(), err)
+	if data, err = s.Bytes(from, to); err != nil {
+		return nil, 0, false, err
 	}
 	start, err := s.lineStart(from)
 	if err != nil {
@@ -94,6 +93,18 @@ func (s *Source) Read(from, to int64, maxLine int) (data []byte, part int, cut b
 		cut = err == nil
 	}
 	return data, part, cut, nil
+}
+
+// Bytes returns the bytes [from, to).
+func (s *Source) Bytes(from, to int64) ([]byte, error) {
+	if from < 0 || to < from {
+		return nil, fmt.Errorf("%s: bytes %d to %d", s.f.Name(), from, to)
+	}
+	data := make([]byte, to-from)
+	if _, err := s.f.ReadAt(data, from); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.f.Name(), err)
+	}
+	return data, nil
 }
 
 // lineStart returns the offset after the last newline before at.

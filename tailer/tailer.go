@@ -26,7 +26,7 @@ type Span struct {
 	// Data is those bytes: whole lines, each with its newline, except that the
 	// first may continue a line that earlier spans cut (Part > 0), the last may
 	// be cut (Cut), and the last of a rotated or deleted file may have no
-	// newline. Empty: only the position is news.
+	// newline. With Input.Stream, read its items for lines. Empty: only the position is news.
 	Data []byte
 	Part int // number of the part that Data starts with; 0: a line's start
 	// Cut: Data ends within a line, at a part border: parts start at multiples
@@ -71,6 +71,12 @@ type Input struct {
 	// before that.
 	Events    func(lines []byte) int
 	EventWait time.Duration // an event that may go on is handed on once its file has not grown for this long; 0 means 5 s
+
+	// Stream, if set, takes the place of lines, and of Events: it returns how much
+	// of the bytes it is given is whole, newlines or not. What is longer than
+	// MaxLineSize is cut into parts as a line is; inside says that the bytes begin
+	// within such. More bytes behind them must not make less of them whole.
+	Stream func(data []byte, inside bool) int
 }
 
 // Options configure a tailer.

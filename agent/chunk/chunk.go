@@ -20,6 +20,13 @@
 // part counts from 0, last stands only on the line's last part, and the parts'
 // bytes, put together, are the line.
 //
+// With [EncoderOptions].Stream, what stands for a line is an object, whether it has
+// several lines or shares one with others. White space around it is not kept, and
+// none outside of its strings if it has several lines. Text in its place is kept
+// as a line is, from its first byte that is not white space; an object that is
+// wrong behind its first line, or too long, goes on to a line that begins with '{',
+// or to the '}' that one begins with.
+//
 // With [Text], a line is the message of an object, '\r' before '\n' removed:
 //
 //	{"time":"2026-01-02T03:04:05.678Z","host":"…","file":"…","offset":123,

@@ -13,6 +13,7 @@ import (
 type EncoderOptions struct {
 	Format      Format
 	Validate    bool                   // JSON: check every line strictly; otherwise only that it starts with '{' and ends with '}'
+	Stream      bool                   // JSON, with Validate: objects may have several lines, or follow each other on one
 	Fields      []string               // which of time, stream, host, file, offset, message, in this order; empty means all, JSON: none; stream only for CRI and Docker
 	Static      map[string]any         // added to every record: strings, bools, int64 and float64
 	Path        *PathFields            // added to every record
@@ -39,12 +40,13 @@ type Encoder struct {
 	static   []member
 	path     *PathFields
 	rules    []pathRule
+	stream   bool // JSON
 	edits    bool // JSON records differ from their lines
 }
 
 // NewEncoder returns an encoder. It panics if o.Fields has a name that does
-// not exist, or one twice, or if JSON is to be changed that is not validated:
-// whoever reads a configuration checks that.
+// not exist, or one twice, or if JSON is to be changed, or is a stream, that is
+// not validated: whoever reads a configuration checks that.
 func NewEncoder(o EncoderOptions) *Encoder {
 	e := &Encoder{format: o.Format, scan: scanBraces, maxLine: o.MaxLineSize}
 	if o.Validate {
@@ -70,6 +72,10 @@ func NewEncoder(o EncoderOptions) *Encoder {
 	e.host, _ = appendString(nil, []byte(o.Host))
 	e.hostName, e.static, e.path, e.rules = o.Host, newMembers(o.Static), o.Path, pathRules(o.Drop, o.Mask)
 	e.edits = o.Format == JSON && (len(e.fields)+len(e.static)+len(e.path.Names())+len(e.rules) > 0)
+	e.stream = o.Format == JSON && o.Stream
+	if e.stream && !o.Validate {
+		panic("chunk: where an object ends can't be known without validation")
+	}
 	if len(e.fields)+len(e.static)+len(e.path.Names()) > maxAdded {
 		panic("chunk: too many fields are added")
 	}
@@ -109,6 +115,8 @@ func (e *Encoder) appendUnless(dst []byte, l *Lines) (_ []byte, c Counts, verbat
 		dst, c = e.appendText(dst, l)
 	case e.piece != nil:
 		dst, c = e.appendContainer(dst, l)
+	case e.stream:
+		dst, c = e.appendStream(dst, l)
 	case e.edits:
 		dst, c = e.appendEdited(dst, l)
 	default:

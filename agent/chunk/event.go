@@ -16,6 +16,17 @@ func (e *Encoder) Events() func(lines []byte) int {
 	return nil
 }
 
+// Stream returns a function that says how much of the bytes it is given, the
+// next ones of a stream, is whole, if the encoder takes streams; else nil. inside
+// says that they begin within something longer than MaxLineSize: then its end
+// may be all that is looked for.
+func (e *Encoder) Stream() func(data []byte, inside bool) int {
+	if e.stream {
+		return e.whole
+	}
+	return nil
+}
+
 // begun returns where the last event in lines begins: whether it is whole, only
 // the next line can tell.
 func (e *Encoder) begun(lines []byte) int {

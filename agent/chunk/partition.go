@@ -27,6 +27,7 @@ type Partitioner struct {
 	probe []byte
 	vars  KeyVars
 	hits  []found // of the line at hand
+	line  []byte  // that one, if it was several
 }
 
 // found is the value of a path in a line; nil if there is none.
@@ -67,16 +68,12 @@ func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 		at, untimed := l.Time, int64(0)
 		clear(p.hits)
 		if p.lines {
-			end = lineEnd(l.Data, i)
-			p.look(l, i, end)
-			if end < len(l.Data) {
-				end++
-			}
+			end = p.look(l, i)
 			if p.o.TimeField != "" {
 				t, ok := parseTime(p.hits[0])
 				if ok {
 					at = t
-				} else if skipSpace(l.Data[i:end], 0) < len(bytes.TrimRight(l.Data[i:end], "\n")) {
+				} else if skipBlank(l.Data[:end], i) < end {
 					untimed = 1
 				}
 			}
@@ -103,17 +100,47 @@ func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 	return nil
 }
 
-// look finds the values of the line l.Data[i:end], if that becomes a record as
-// it is.
-func (p *Partitioner) look(l *Lines, i, end int) {
+// look finds the values of the line at l.Data[i], if that becomes a record as it
+// is, and returns where the next one begins.
+func (p *Partitioner) look(l *Lines, i int) (next int) {
+	if p.o.Encoder.stream {
+		return p.lookStream(l, i)
+	}
+	end := lineEnd(l.Data, i)
+	next = min(end+1, len(l.Data))
 	if i == 0 && l.Part > 0 || l.Cut && end == len(l.Data) || end-i > p.o.Encoder.maxLine {
-		return
+		return next
 	}
-	if at, f := p.o.Encoder.scan(l.Data[:end], i); f != ok || at != end {
-		return
+	if at, f := p.o.Encoder.scan(l.Data[:end], i); f == ok && at == end {
+		p.find(l.Data[:end], i)
 	}
-	start := skipSpace(l.Data, i) + 1 // behind the opening brace
-	line := l.Data[:end]
+	return next
+}
+
+// lookStream finds the values of the item at l.Data[i], if that is an object, and
+// returns where the next one begins.
+func (p *Partitioner) lookStream(l *Lines, i int) (next int) {
+	if i == 0 && l.Part > 0 {
+		return skipBlank(l.Data, restEnd(l.Data))
+	}
+	start := skipBlank(l.Data, i)
+	if start == len(l.Data) {
+		return start
+	}
+	it := p.o.Encoder.next(l.Data, start)
+	switch {
+	case it.lines:
+		p.line = compact(p.line[:0], l.Data[start:it.end])
+		p.find(p.line, 0)
+	case it.fault == ok:
+		p.find(l.Data[:it.end], start)
+	}
+	return skipBlank(l.Data, it.end)
+}
+
+// find finds the values of the object that line[i:] is.
+func (p *Partitioner) find(line []byte, i int) {
+	start := skipSpace(line, i) + 1 // behind the opening brace
 	if p.o.TimeField != "" {
 		p.hits[0] = find(line, start, p.o.TimeField)
 	}

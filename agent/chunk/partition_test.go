@@ -120,6 +120,45 @@ func TestSplitIsByLine(t *testing.T) {
 	})
 }
 
+// Property: the same for the objects of a stream, whose records are what they
+// are without partitions.
+func TestSplitOfStreams(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := PartitionOptions{
+			Template: mustRapidTemplate(t, "{field:a.b}/{time:2006-01-02T15-04-05}/"+late), TimeField: "t",
+			Encoder: streamEncoder(60),
+		}
+		items := rapid.SliceOf(rapid.SampledFrom([]string{
+			"{\"a.b\":1,\n\"t\":1}", "{\n \"t\": 2, \"a\": {\n  \"b\": 1\n }\n}\n", `{"a.b":2,"t":2}{}`, "text\n", "{\n 'a': 1\n}\n", "\n \r\n", "{\n\"a.b\":\"" + strings.Repeat("y", 70) + "\"\n}\n",
+		})).Draw(t, "items")
+		l := Lines{Time: time.Unix(1_800_000_000, 0), Data: []byte(strings.Join(items, ""))}
+		want, _ := o.Encoder.Append(nil, &l)
+		at, got, keys := 0, []byte(nil), map[string]int64{}
+		err := NewPartitioner(o).Split(&l, func(r Run) {
+			if r.From != at || r.To <= at {
+				t.Fatalf("run %+v after byte %d", r, at)
+			}
+			at = r.To
+			part := l
+			part.From, part.Data = int64(r.From), l.Data[r.From:r.To]
+			var c Counts
+			got, c = o.Encoder.Append(got, &part)
+			keys[strings.TrimSuffix(r.Key, "/"+late)] += c.Records
+		})
+		if err != nil || at != len(l.Data) || string(got) != string(want) {
+			t.Fatalf("ended at %d of %d: %v\ngot  %swant %s", at, len(l.Data), err, got, want)
+		}
+		count := func(text string) int64 { return int64(strings.Count(strings.Join(items, ""), text)) }
+		for key, n := range map[string]int64{
+			"1/1970-01-01T00-00-01": count(`"a.b":1`), "1/1970-01-01T00-00-02": count(`"t": 2`), "2/1970-01-01T00-00-02": count(`"a.b":2`),
+		} {
+			if keys[key] != n {
+				t.Fatalf("%q: %d records under %s, want %d", l.Data, keys[key], key, n)
+			}
+		}
+	})
+}
+
 func mustRapidTemplate(t *rapid.T, s string) *Template {
 	parsed, err := ParseTemplate(s)
 	if err != nil {

@@ -158,7 +158,7 @@ func (l *loader) checkFormat(input string, in *Input) {
 	if l.bad[input+".format"] {
 		return
 	}
-	for _, key := range []string{"validate", "drop_fields", "mask_fields", "time_field"} {
+	for _, key := range []string{"validate", "framing", "drop_fields", "mask_fields", "time_field"} {
 		if path := input + "." + key; l.has(path) && in.Format != "json" {
 			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
 		}
@@ -170,6 +170,9 @@ func (l *loader) checkFormat(input string, in *Input) {
 	}
 	if in.MultilineStart != "" && in.MultilineContinue != "" {
 		l.problem(input+".multiline_start", complaint{"is set, and so is multiline_continue, which says the same the other way round", "remove one of the two"})
+	}
+	if in.Format == "json" && in.Framing == "json" && in.Validate == "off" && !l.bad[input+".framing"] {
+		l.problem(input+".framing", complaint{`needs validate = "full": only a check tells where an object ends`, "remove the line validate, or this one"})
 	}
 	l.checkFields(input+".fields", in)
 	l.checkEdits(input, in)

@@ -130,6 +130,7 @@ type Input struct {
 	Exclude     []string `toml:"exclude"`      // absolute doublestar patterns
 	Format      string   `toml:"format"`       // json, text, cri, docker
 	Validate    string   `toml:"validate"`     // json: full, off
+	Framing     string   `toml:"framing"`      // json: lines, json (objects, whatever lines they have)
 	Fields      []string `toml:"fields"`       // time, host, file, offset; others than json: message too, and all if none are written; cri, docker: stream
 	StartAt     string   `toml:"start_at"`     // beginning, end
 	IgnoreOlder Duration `toml:"ignore_older"` // files not written to for longer are not followed; 0: all are

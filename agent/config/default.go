@@ -49,6 +49,7 @@ func defaultInput(c *Config) Input {
 	return Input{
 		Format:      "json",
 		Validate:    "full",
+		Framing:     "lines",
 		StartAt:     "beginning",
 		MaxLineSize: mib,
 

@@ -327,6 +327,12 @@ fields = ["stream"]
 		`FILE:20: input[2].multiline_wait: has a meaning only with format = "text" (got "1s"); remove the line, or change format`,
 		`FILE:21: input[2].fields: must contain "message", which is the line itself (got a list)`,
 	}},
+	{"framing", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nformat = \"text\"\nframing = \"json\"\n" +
+		"[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nframing = \"json\"\nvalidate = \"off\"\n[[input]]\nname = \"c\"\ninclude = [\"/c\"]\nframing = \"object\"\n", []string{
+		`FILE:7: input[0].framing: has a meaning only with format = "json" (got "json"); remove the line, or change format`,
+		`FILE:11: input[1].framing: needs validate = "full": only a check tells where an object ends (got "json"); remove the line validate, or this one`,
+		`FILE:16: input[2].framing: must be lines or json (got "object")`,
+	}},
 	{"encoding", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nencoding = \"latin1\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nformat = \"text\"\nencoding = \"utf-16\"\n", []string{
 		`FILE:6: input[0].encoding: has a meaning only with format = "text" (got "latin1"); remove the line, or change format`,
 		`FILE:11: input[1].encoding: must be utf-8, or the IANA name of an encoding of one byte a character (got "utf-16"); for example "iso-8859-1" or "windows-1252"`,

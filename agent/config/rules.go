@@ -99,6 +99,7 @@ var rules = map[string]rule{
 	"input.exclude[]":     pattern,
 	"input.format":        oneOf("json", "text", "cri", "docker"),
 	"input.validate":      oneOf("full", "off"),
+	"input.framing":       oneOf("lines", "json"),
 	"input.fields":        unique,
 	"input.fields[]":      oneOf("time", "stream", "host", "file", "offset", "message"),
 	"input.drop_fields":   unique,
