@@ -69,6 +69,7 @@
 //	copied up in an overlay           its descriptor's inode is       readOn    TestCopiedUp
 //	                                  another now, same bytes
 //	symbolic link retargeted          home is not wanted any more     drain     TestSymlink
+//	rotated beside a link's target    unknown siblings of the target  followed  TestMissedBesideTarget
 //	devices renumbered                same inode number and bytes     readOn    TestDeviceRenumbered
 //	unreadable                        bytes unsure                    waitFor   TestUnreadable
 //	never readable before rotations   bytes unsure                    waitFor   TestFirstUnreadable
@@ -169,6 +170,10 @@
 // A compressed copy whose time is not that of its original is one of a generation of
 // at most a KiB only if it was made before the next one began. A finished file of
 // at most a KiB that grows and is compressed before anyone looks is read anew.
+//
+// A link that leads to another file after its target was rotated, both between two
+// scans, hides the generation at home there: patterns that want the targets
+// themselves find it. So it is with a file that is rotated before it was first seen.
 //
 // Deliberately absent: line parsing, encodings, other compressions (names that
 // end in .xz, .lz4, .lzma are ignored), and any storage of its own.

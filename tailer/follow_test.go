@@ -52,6 +52,26 @@ func TestSymlink(t *testing.T) {
 	}
 }
 
+// Generations that are found beside the target of a link, under names that no
+// pattern wants, are known after the next start.
+func TestMissedBesideTarget(t *testing.T) {
+	f := newFixture(t, "links/*.log")
+	f.append("links/x", "")
+	f.append("pods/0.log", "one\n")
+	f.must(os.Symlink(f.path("pods/0.log"), f.path("links/a.log")))
+	f.step()
+	for i, text := range []string{"two\n", "three\n"} {
+		f.rename("pods/0.log", fmt.Sprintf("pods/0.log.2026112%d-120000", i))
+		f.append("pods/0.log", text)
+	}
+	f.step()
+	for range 2 {
+		f.restart(func() {})
+		f.step()
+	}
+	f.want("one\ntwo\nthree\n")
+}
+
 func TestLinkedBase(t *testing.T) {
 	f := newFixture(t, "link/**/*.log")
 	f.append("there/d/a.log", "one\n")

@@ -210,6 +210,7 @@ func (t *Tailer) load(positions [][]byte) error {
 		t.next = max(t.next, all[i].File+1)
 	}
 	slices.SortFunc(all, func(a, b Position) int { return compare(a.File, b.File) })
+	linked := homesOfLinks(all, byName)
 	for i := range all {
 		p := all[i]
 		in := byName[p.Input]
@@ -219,7 +220,7 @@ func (t *Tailer) load(positions [][]byte) error {
 		case in == nil:
 		case p.Path == "":
 			in.started = true
-		case p.Done || in.matches(p.Path) || in.matches(homeOf(p.Path)):
+		case p.Done || in.matches(p.Path) || in.matches(homeOf(p.Path)) || linked[home{in, homeOf(p.Path)}]:
 			t.restore(in, p)
 		}
 	}
@@ -227,6 +228,25 @@ func (t *Tailer) load(positions [][]byte) error {
 		in.started = in.started || !in.StartAtEnd
 	}
 	return nil
+}
+
+// home is where the files of one family of an input are written.
+type home struct {
+	in   *input
+	path string
+}
+
+// homesOfLinks are the homes that wanted links lead to, or led to: generations
+// that were found there under rotated names have no path that is wanted.
+func homesOfLinks(all []Position, byName map[string]*input) map[home]bool {
+	homes := map[home]bool{}
+	for i := range all {
+		p := &all[i]
+		if in := byName[p.Input]; in != nil && p.Real != "" && in.matches(p.Path) {
+			homes[home{in, homeOf(p.Real)}] = true
+		}
+	}
+	return homes
 }
 
 func (t *Tailer) restore(in *input, p Position) {
