@@ -13,6 +13,7 @@ type Format string
 const (
 	JSON Format = "json"
 	Text Format = "text"
+	CRI  Format = "cri"
 )
 
 // record has the fields of all record forms that are not the line itself.

@@ -140,7 +140,7 @@ func (w *world) append(name, text string) string {
 
 // expect says that the lines of text must arrive, in this order.
 func (w *world) expect(name string, text ...string) {
-	s := bucket.Stream{Input: inputName, Format: bucket.JSON, Name: name}
+	s := bucket.Stream{Input: inputName, Format: bucket.Format(w.cfg.Inputs[0].Format), Name: name}
 	for _, t := range text {
 		for line := range strings.Lines(t) {
 			s.Lines = append(s.Lines, []byte(strings.TrimSuffix(line, "\n")))
