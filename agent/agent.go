@@ -63,6 +63,7 @@ type Agent struct {
 	current atomic.Pointer[session] // nil while no spool is open
 	opening pulse                   // of opening and closing the spool
 	hearts  hearts
+	growth  growth
 
 	over      chan struct{} // closed when Run has returned
 	reloading sync.Mutex

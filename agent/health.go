@@ -96,7 +96,12 @@ func (h *health) ok(cause string) {
 	h.log.Info(cause+": fine again", "cause", cause, "after", time.Since(p.Since).Round(time.Millisecond).String(), "failures", p.Count)
 }
 
-// problems returns what is wrong now, oldest first.
+// stalls says whether lines are not read on because of cause.
+func stalls(cause string) bool {
+	return cause == causeFull || cause == causeSpool || cause == causeStuck
+}
+
+// problems returns what is wrong now: first what stalls, then the oldest.
 func (h *health) problems() []Problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -104,6 +109,11 @@ func (h *health) problems() []Problem {
 	for _, p := range h.now {
 		list = append(list, *p)
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Since.Before(list[j].Since) })
+	sort.Slice(list, func(i, j int) bool {
+		if a, b := stalls(list[i].Cause), stalls(list[j].Cause); a != b {
+			return a
+		}
+		return list[i].Since.Before(list[j].Since)
+	})
 	return list
 }

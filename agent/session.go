@@ -215,6 +215,10 @@ func (s *session) run(agentCtx, ctx context.Context, a *Agent) error {
 		keepMemory(rolling, runtimeHeap())
 		return nil
 	})
+	g.Go(func() error {
+		a.growth.watch(rolling, s.spool)
+		return nil
+	})
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // the stop's deadline; what was not finished is done after the next start

@@ -17,6 +17,7 @@ type Status struct {
 	Host      string    `json:"host"`
 	Bucket    string    `json:"bucket"`
 	Healthy   bool      `json:"healthy"`
+	State     State     `json:"state"`
 	Following bool      `json:"following"` // the first scan is done
 	Problems  []Problem `json:"problems"`
 	// Keys of the configuration that were changed and wait for a restart.
@@ -35,6 +36,11 @@ type Status struct {
 	FreeBytes    int64     `json:"free_bytes"`  // of the spool's file system; -1: not known
 	RoomBytes    int64     `json:"room_bytes"`  // what the spool takes until max_size or min_free stops it; -1: not known
 	Quarantined  int64     `json:"quarantined"` // chunks set aside since the spool was made
+	// By how many bytes per second the backlog grew in the last minutes, and
+	// when that fills RoomBytes; in the past, since when the spool is full. Zero:
+	// it does not grow, or it is not known yet.
+	BacklogGrowth int64     `json:"backlog_growth"`
+	FullAt        time.Time `json:"full_at,omitzero"`
 
 	// What [spool] when_full = "drop_oldest" took: in all since the spool was
 	// made, and by file since the start.
@@ -45,6 +51,29 @@ type Status struct {
 
 	Inputs  []InputStatus `json:"inputs"`
 	Uploads UploadStats   `json:"uploads"`
+}
+
+// State says in one word how the agent is.
+type State string
+
+// The states. Only the first two are healthy.
+const (
+	StateOK       State = "ok"
+	StateStarting State = "starting" // files are being looked for
+	StateDegraded State = "degraded" // something is wrong; lines are spooled all the same
+	StateStalled  State = "stalled"  // lines wait in their files
+)
+
+func (st *Status) state() State {
+	switch {
+	case len(st.Problems) > 0 && stalls(st.Problems[0].Cause):
+		return StateStalled
+	case len(st.Problems) > 0:
+		return StateDegraded
+	case !st.Following:
+		return StateStarting
+	}
+	return StateOK
 }
 
 // InputStatus is the part of one input.
@@ -77,6 +106,12 @@ type InputStatus struct {
 // looks at file, intake and spool in the order in which bytes move, so that
 // none is overlooked on its way.
 func (a *Agent) Status() Status {
+	st := a.look()
+	st.State = st.state()
+	return st
+}
+
+func (a *Agent) look() Status {
 	c := a.setup.Load().cfg
 	st := Status{
 		Version: a.o.Version, PID: os.Getpid(), Started: a.started, Host: c.Agent.Host, Bucket: c.S3.Bucket,
@@ -105,6 +140,7 @@ func (a *Agent) Status() Status {
 	}
 	st.LagBytes += s.intake.inFlight.Load()
 	st.addSpool(s.spool)
+	st.addGrowth(&a.growth, time.Duration(c.Chunk.MaxAge))
 	return st
 }
 

@@ -3,35 +3,56 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/spoolship/spoolship/agent"
 )
 
+// watchEvery is how often status --watch looks again.
+const watchEvery = time.Second
+
 func newStatus() *cobra.Command {
-	var asJSON bool
+	var asJSON, watch bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what the running agent is doing",
-		Long:  "Status asks the running agent over its socket. It exits 0 if the agent is healthy, 1 if not.\n" + exitHelp,
-		Args:  noArgs,
+		Long: `Status asks the running agent over its socket. The first line says how it is:
+
+  ok          all is well; "ok, but" names what wants a look
+  starting    files are being looked for
+  degraded    something is wrong, and lines are spooled all the same
+  stalled     lines wait in their files
+
+With --watch it shows the same again every second, until SIGINT. It exits 0 if
+the agent is ok or starting, 1 if it is degraded or stalled, 75 if none answers;
+with --watch 0, whatever it saw. New fields may be added to the JSON of --json;
+those there are keep their names and meaning.
+` + exitHelp,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON && watch {
+				return usage(errors.New("--json and --watch exclude each other"))
+			}
 			c, err := connect(cmd)
 			if err != nil {
 				return err
 			}
+			if watch {
+				return watchStatus(cmd.Context(), c, cmd.OutOrStdout())
+			}
 			var st agent.Status
-			err = c.get(cmd.Context(), "/status", &st)
-			if err != nil {
+			if err := c.get(cmd.Context(), "/status", &st); err != nil {
 				return err
 			}
 			if asJSON {
@@ -39,7 +60,7 @@ func newStatus() *cobra.Command {
 				enc.SetIndent("", "  ")
 				err = enc.Encode(st)
 			} else {
-				err = printStatus(cmd.OutOrStdout(), &st)
+				err = printStatus(cmd.OutOrStdout(), &st, time.Now())
 			}
 			if err == nil && !st.Healthy {
 				return &exitError{err: errors.New("the agent is not healthy"), code: exitFailure}
@@ -48,78 +69,67 @@ func newStatus() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every second")
 	return cmd
 }
 
-// printStatus is the screen of status: health first.
-func printStatus(w io.Writer, st *agent.Status) error {
-	printHealth(w, st)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\nagent\t%s, pid %d, up %s, host %s, queue %s\n", st.Version, st.PID, since(st.Started), st.Host, st.Queue)
-	fmt.Fprintf(t, "lag\t%s in files, not yet spooled\n", size(st.LagBytes))
-	fmt.Fprintf(t, "backlog\t%s of %s, not yet in the bucket: %d sealed and %d open chunks", size(st.BacklogBytes), size(st.MaxSize), st.SealedChunks, st.OpenChunks)
-	if !st.OldestChunk.IsZero() {
-		fmt.Fprintf(t, ", the oldest %s old", since(st.OldestChunk))
+// watchStatus shows the screen until ctx ends, and waits for an agent that
+// does not answer. On a terminal each replaces the one before.
+func watchStatus(ctx context.Context, c *client, w io.Writer) error {
+	show := func(screen []byte) error { _, err := fmt.Fprintf(w, "%s\n", screen); return err }
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		show = func(screen []byte) error { return redraw(f, screen) }
 	}
-	fmt.Fprintf(t, "\ndisk\t%s in %d segments", size(st.DiskBytes), st.Segments)
-	if st.Uploads.Rebuilt > 0 {
-		fmt.Fprintf(t, ", %d damaged blocks rebuilt", st.Uploads.Rebuilt)
-	}
-	if st.Quarantined > 0 {
-		fmt.Fprintf(t, ", %d chunks in quarantine", st.Quarantined)
-	}
-	if st.DroppedChunks > 0 {
-		fmt.Fprintf(t, "\ndropped\t%s chunks of %s records (%s) to make room, since the spool was made", humanize.Comma(st.DroppedChunks),
-			humanize.Comma(st.DroppedRecords), size(st.DroppedBytes))
-	}
-	fmt.Fprintf(t, "\nuploads\t%s objects, %s records, %s as %s, %s failed attempts\n", humanize.Comma(st.Uploads.Objects),
-		humanize.Comma(st.Uploads.Records), size(st.Uploads.RawBytes), size(st.Uploads.Bytes), humanize.Comma(st.Uploads.Failures))
-	if st.Uploads.LastTime.IsZero() {
-		fmt.Fprintf(t, "last upload\tnone since the start\n")
-	} else {
-		fmt.Fprintf(t, "last upload\t%s ago: s3://%s/%s\n", since(st.Uploads.LastTime), st.Bucket, st.Uploads.LastKey)
-	}
-	fmt.Fprintf(t, "\ninput\tfiles\topen\tignored\tlag\tspooled\trecords\tinvalid\trotations\ttruncations\tlost\n")
-	for _, in := range st.Inputs {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Name, in.Files, in.Open, in.Ignored, size(in.LagBytes), size(in.Bytes),
-			humanize.Comma(in.Records), humanize.Comma(in.Invalid), in.Rotations, in.Truncations, size(in.LostBytes))
-	}
-	if len(st.Losses) > 0 {
-		fmt.Fprintf(t, "\ndropped since the start\trecords\tbytes\n")
-	}
-	for _, l := range st.Losses {
-		fmt.Fprintf(t, "%s: %s\t%s\t%s\n", l.Input, l.Path, humanize.Comma(l.Records), size(l.Bytes))
-	}
-	return t.Flush()
-}
-
-func printHealth(w io.Writer, st *agent.Status) {
-	switch {
-	case !st.Healthy:
-		fmt.Fprintln(w, "health: NOT OK")
-	case !st.Following:
-		fmt.Fprintln(w, "health: starting, files are being looked for")
-	default:
-		fmt.Fprintln(w, "health: ok")
-	}
-	for _, p := range st.Problems {
-		fmt.Fprintf(w, "  %s, %d times in %s: %s\n", p.Cause, p.Count, since(p.Since), p.Error)
-		if p.Hint != "" {
-			fmt.Fprintf(w, "    fix: %s\n", p.Hint)
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		var screen bytes.Buffer
+		var st agent.Status
+		err := c.get(ctx, "/status", &st)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			fmt.Fprintf(&screen, "%v\n", err)
+		default:
+			if err := printStatus(&screen, &st, time.Now()); err != nil {
+				return err
+			}
 		}
-	}
-	if len(st.NeedsRestart) > 0 {
-		fmt.Fprintf(w, "  changed, and waiting for a restart: %s\n", strings.Join(st.NeedsRestart, ", "))
-	}
-	for _, in := range st.Inputs {
-		if !in.Paused.IsZero() {
-			fmt.Fprintf(w, "  input %s is paused since %s\n    go on: spoolship resume %s\n", in.Name, in.Paused.Format(time.DateTime), in.Name)
+		if err := show(screen.Bytes()); err != nil {
+			return err
 		}
-		for _, e := range in.Errors {
-			fmt.Fprintf(w, "  input %s, %s: %s\n    fix: %s\n", in.Name, e.Path, e.Problem, e.Hint)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }
 
-// since prints how long ago t was.
-func since(t time.Time) string { return max(0, time.Since(t)).Round(time.Second).String() }
+// redraw puts screen over what a terminal shows. What does not fit is left
+// out at the end, since the first line matters most.
+func redraw(f *os.File, screen []byte) error {
+	columns, rows, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, frame(string(screen), columns, rows))
+	return err
+}
+
+// frame is the text that redraws a terminal of that size without flicker.
+func frame(screen string, columns, rows int) string {
+	var b strings.Builder
+	b.WriteString("\x1b[H")
+	left := rows - 1
+	for line := range strings.Lines(screen) {
+		line = strings.TrimSuffix(line, "\n")
+		left -= max(1, (len(line)+columns-1)/max(1, columns))
+		if left < 0 {
+			break
+		}
+		b.WriteString(line + "\x1b[K\n")
+	}
+	return b.String() + "\x1b[J"
+}

@@ -21,6 +21,7 @@ type Config struct {
 	MaxUploads               int
 
 	SegmentSize    string
+	SpoolSize      string // [spool] max_size
 	MinFree        string
 	CommitInterval time.Duration
 
@@ -86,6 +87,7 @@ func (c *Config) TOML() string {
 		fmt.Fprintf(f, "max_open_files = %d\n", c.MaxOpenFiles)
 	}
 	f.table("[spool]")
+	f.str("max_size", c.SpoolSize)
 	f.str("segment_size", c.SegmentSize)
 	f.str("min_free", c.MinFree)
 	f.duration("commit_interval", c.CommitInterval)

@@ -169,7 +169,7 @@ func (w *world) cannotShip(says []string) {
 	p.complaint(append(says, "level=ERROR", "upload: ")...)
 	status := w.command("status").exits(1)
 	head, _, _ := strings.Cut(status.out.String(), "\n\n")
-	if !strings.HasPrefix(head, "health: NOT OK\n") || !containsAll(head, unquoted(says)) {
+	if !strings.HasPrefix(head, "degraded: ") || !containsAll(head, unquoted(says)) {
 		w.t.Errorf("status does not begin with the problem, %q:\n%s", says, status.out.String())
 	}
 	p.stop()
