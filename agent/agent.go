@@ -115,13 +115,13 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	charset, ok := config.Charset(in.Encoding)
+	charset, unit, ok := config.Charset(in.Encoding)
 	if !ok {
 		return plan{}, fmt.Errorf("encoding %q of input %q is not known", in.Encoding, in.Name)
 	}
 	return plan{
 		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), open: in.Chunk.MaxOpen,
-		timeField: in.TimeField, maxLine: int(in.MaxLineSize),
+		timeField: in.TimeField, maxLine: int(in.MaxLineSize), unit: unit,
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
 			Format: format, Charset: charset, Begins: begins(in), Validate: in.Validate == "full", Stream: in.Framing == "json",

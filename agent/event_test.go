@@ -101,11 +101,28 @@ func TestEncodingIsConverted(t *testing.T) {
 	in := &s.cfg.Inputs[0]
 	in.Format, in.Fields, in.Encoding = "text", []string{"offset", "message"}, "iso-8859-1"
 	dest := newMemSink()
-	for _, line := range []string{"caf\xe9\n", "\xfcber\n"} {
-		s.append(t, "a.log", line)
+	s.once(t, dest, "caf\xe9\n", "\xfcber\n")
+	sameLines(t, dest.lines(t), []string{`{"offset":0,"message":"café"}`, `{"offset":5,"message":"über"}`})
+}
+
+// Case: the log is UTF-16 as Windows writes it, and the agent stops within lines
+// and characters.
+func TestUTF16IsConverted(t *testing.T) {
+	s := newSite(t)
+	in := &s.cfg.Inputs[0]
+	in.Format, in.Fields, in.Encoding = "text", []string{"offset", "message"}, "utf-16le"
+	dest := newMemSink()
+	s.once(t, dest, "\xff\xfea\x00\r", "\x00\n", "\x00\x3d\xd8", "\x00\xde\n\x00b\x00", "\n\x00")
+	sameLines(t, dest.lines(t), []string{`{"offset":0,"message":"a"}`, `{"offset":8,"message":"😀"}`, `{"offset":14,"message":"b"}`})
+}
+
+// once has a.log grow by each text and the agent ship what is there.
+func (s *site) once(t *testing.T, dest *memSink, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		s.append(t, "a.log", text)
 		if err := s.agent(t, Options{Sink: dest, Once: true}).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sameLines(t, dest.lines(t), []string{`{"offset":0,"message":"café"}`, `{"offset":5,"message":"über"}`})
 }

@@ -35,6 +35,7 @@ type plan struct {
 	timeField string // dotted path; "": the time a line was read
 
 	maxLine int // bytes; longer lines are read in parts of this size
+	unit    int // bytes of a character at least
 }
 
 // intake is the way from lines to durable blocks. The tailer's goroutine

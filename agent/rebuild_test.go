@@ -138,6 +138,10 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 			s.append(t, "s.log", text)
 			s.append(t, "t.log", strings.ReplaceAll(text, "\n", "")) // one line of more than a part
 		}},
+		{name: "UTF-16", codec: "gzip", format: "text", before: func(t *testing.T, s *site) {
+			s.cfg.Inputs[0].Encoding, s.cfg.Inputs[0].Include = "utf-16be", []string{s.path("*.txt")}
+			s.append(t, "w.txt", strings.Repeat("\x00a\x00b\x00\n", 20_000))
+		}},
 		{name: "several partitions", codec: "gzip", format: "json", before: func(_ *testing.T, s *site) {
 			s.cfg.Inputs[0].Key, s.cfg.Inputs[0].TimeField = "{file}/{minute}/"+lateKey, "n" // as seconds
 		}},

@@ -151,7 +151,7 @@ func tailerOptions(su *setup) tailer.Options {
 		o.Inputs = append(o.Inputs, tailer.Input{
 			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
 			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), MaxLineSize: int(in.MaxLineSize),
-			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait), Stream: su.plans[i].enc.Stream(),
+			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait), Stream: su.plans[i].enc.Stream(), Unit: su.plans[i].unit,
 		})
 	}
 	return o

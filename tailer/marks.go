@@ -9,11 +9,12 @@ import (
 // there is one close behind any place at which a file may have been cut.
 const markEvery = 32 << 10
 
-// advance moves the position over data, the bytes at its offset.
-func (p *Position) advance(data []byte) {
+// advance moves the position over data, the bytes at its offset. Marks are where
+// lines begin, or at least characters of so many bytes do.
+func (p *Position) advance(data []byte, unit int) {
 	for len(data) > markEvery {
 		n := bytes.LastIndexByte(data[:markEvery], '\n') + 1
-		if n == 0 {
+		if n += n % unit; n == 0 {
 			n = markEvery
 		}
 		p.over(data[:n])

@@ -13,7 +13,7 @@ import (
 func samplePosition() Position {
 	p := Position{File: 7, Input: "app", Path: "/l/a.log", Real: "/m/a.log", Boot: [16]byte{1, 2}, Dev: 3, Ino: 4,
 		Born: 5, Began: 6, First: 5, Since: -6, Size: 4000, Part: 2, Holed: true, Done: true, Lost: true}
-	p.advance(bytes.Repeat([]byte("some line\n"), 300))
+	p.advance(bytes.Repeat([]byte("some line\n"), 300), 1)
 	return p
 }
 
@@ -81,7 +81,7 @@ func TestAdvance(t *testing.T) {
 		var all []byte
 		for range rapid.IntRange(0, 200).Draw(t, "pieces") {
 			piece := rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "piece")
-			p.advance(piece)
+			p.advance(piece, 1)
 			all = append(all, piece...)
 		}
 		sum := func(n int64) uint32 { return crc32.Checksum(all[:n], castagnoli) }
@@ -107,7 +107,7 @@ func TestAdvance(t *testing.T) {
 func TestMarksGrow(t *testing.T) {
 	var p Position
 	for range 10_000 {
-		p.advance([]byte("0123456789"))
+		p.advance([]byte("0123456789"), 1)
 	}
 	if len(p.Marks) != maxMarks || p.Marks[0].Offset > 1000 || p.Marks[maxMarks-1].Offset != p.Offset {
 		t.Fatalf("%d marks: %+v", len(p.Marks), p.Marks)

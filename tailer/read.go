@@ -270,7 +270,7 @@ func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last
 	p := &f.pos
 	s := Span{From: p.Offset, Data: data, Part: p.Part, Cut: parts > 0, Apart: f.apart}
 	f.apart = false
-	p.advance(data)
+	p.advance(data, f.in.Unit)
 	s.To = p.Offset
 	p.Part = 0
 	if parts > 0 {
@@ -295,6 +295,9 @@ func (t *Tailer) written(ctx context.Context, f *file, data []byte, end bool) ([
 	if len(data) == 0 || data[len(data)-1] != 0 || f.in.Stream == nil && bytes.IndexByte(data, '\n') >= 0 {
 		return data, end, nil
 	}
+	if f.in.Stream != nil && f.in.Stream(data, f.pos.Part > 0) > 0 { // these come first
+		return data, end, nil
+	}
 	for at := f.pos.Offset + int64(len(data)); !end; {
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
@@ -309,7 +312,8 @@ func (t *Tailer) written(ctx context.Context, f *file, data []byte, end bool) ([
 		}
 		at, end = at+int64(n), n < len(t.scratch)
 	}
-	data = bytes.TrimRight(data, "\x00")
+	n := len(bytes.TrimRight(data, "\x00"))
+	data = data[:min(len(data), n+n%f.in.Unit)] // a character may end with one
 	size := f.pos.Offset + int64(len(data))
 	f.in.lag.Add(size - f.size)
 	f.size, f.pos.Size = size, size
@@ -332,7 +336,10 @@ func (t *Tailer) skipNULs(ctx context.Context, f *file) (bool, error) {
 			return false, err
 		}
 		rest := bytes.TrimLeft(t.buf[:n], "\x00")
-		p.advance(t.buf[:n-len(rest)])
+		if k := (n - len(rest)) % f.in.Unit; len(rest) > 0 { // a character may begin with one
+			rest = t.buf[n-len(rest)-k : n]
+		}
+		p.advance(t.buf[:n-len(rest)], f.in.Unit)
 		if len(rest) > 0 {
 			p.Holed = false
 			f.in.nuls.Add(p.Offset)

@@ -383,7 +383,7 @@ func (t *Tailer) follow(ctx context.Context, in *input, fam *family, o *seen, fr
 	t.solved(in, o.real)
 	i, err := statFD(fd)
 	if err == nil && atEnd {
-		if from = i.size; in.Stream == nil { // an item needs no newline
+		if from = i.size - i.size%int64(in.Unit); in.Stream == nil { // an item needs no newline
 			from, err = t.lastLine(fd, i.size, max(quantum, in.MaxLineSize+1))
 		}
 	}

@@ -37,7 +37,7 @@ func TestOpenSource(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := Position{Path: path}
-			p.advance([]byte(lines))
+			p.advance([]byte(lines), 1)
 			if err := c.change(path); err != nil {
 				t.Fatal(err)
 			}

@@ -90,3 +90,70 @@ func TestStreamHistories(t *testing.T) {
 		f.want(text + ".end.")
 	})
 }
+
+// pairs is a stream of lines whose newline is two bytes at an even offset.
+func pairs(data []byte, _ bool) int {
+	for end := len(data) &^ 1; end > 0; end -= 2 {
+		if data[end-2] == '\n' && data[end-1] == 0 {
+			return end
+		}
+	}
+	return 0
+}
+
+func wideText(text string) string { return strings.Join(strings.Split(text, ""), "\x00") + "\x00" }
+
+// NULs of characters stay; those of holes and of space allocated ahead go.
+func TestStreamOfPairs(t *testing.T) {
+	f := newFixtureOf(t, func(in *Input) { in.Stream, in.Unit = pairs, 2 })
+	want := wideText("one\n") + wideText("two\n")
+	f.append("a.log", want+wideText("thr")+"e")
+	f.step()
+	f.want(want)
+	f.append("a.log", "\x00"+wideText("e\n")+wideText("rest")+strings.Repeat("\x00", 7))
+	f.step()
+	want += wideText("three\n")
+	f.want(want)
+	f.rename("a.log", "a.log.1")
+	f.step()
+	f.pass(2 * time.Minute)
+	f.pass(2 * time.Minute)
+	f.want(want + wideText("rest"))
+	for _, e := range f.c.log {
+		if e.From%2 == 1 || e.To%2 == 1 {
+			t.Errorf("a span [%d, %d)", e.From, e.To)
+		}
+	}
+}
+
+// A hole ends before the first byte of a character, be that a NUL.
+func TestHoleBeforePairs(t *testing.T) {
+	f := newFixtureOf(t, func(in *Input) {
+		in.Stream = func(data []byte, _ bool) int { return (bytes.LastIndex(data, []byte("\x00\n")) + 2) &^ 1 }
+		in.Unit = 2
+	})
+	f.append("a.log", "\x00b\x00\n")
+	f.step()
+	f.truncate("a.log")
+	f.step()
+	f.pass(time.Minute)
+	f.append("a.log", strings.Repeat("\x00", 40)+"\x00c\x00\n")
+	f.step()
+	f.pass(time.Minute)
+	if got, want := f.c.text(), "\x00b\x00\n\x00c\x00\n"; got != want {
+		t.Errorf("handed on %q, want %q", got, want)
+	}
+}
+
+func TestMarksAreAtCharacters(t *testing.T) {
+	var p Position
+	p.advance([]byte(wideText(strings.Repeat("some line\n", 20_000))), 2)
+	if len(p.Marks) < 5 {
+		t.Fatalf("%d marks", len(p.Marks))
+	}
+	for _, m := range p.Marks {
+		if m.Offset%20 != 0 {
+			t.Errorf("a mark at %d", m.Offset)
+		}
+	}
+}

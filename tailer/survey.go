@@ -206,7 +206,7 @@ func (s *survey) see(data []byte) {
 				a.sum = crc32.Update(a.sum, castagnoli, data[:n])
 			}
 		}
-		s.pos.advance(data[:n])
+		s.pos.advance(data[:n], s.in.Unit)
 		data = data[n:]
 	}
 }

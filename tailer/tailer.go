@@ -77,6 +77,9 @@ type Input struct {
 	// MaxLineSize is cut into parts as a line is; inside says that the bytes begin
 	// within such. More bytes behind them must not make less of them whole.
 	Stream func(data []byte, inside bool) int
+	// Unit is how many bytes characters have at least, 0 means 1: where the tailer
+	// itself says where bytes end, it is at a multiple of it.
+	Unit int
 }
 
 // Options configure a tailer.
@@ -160,7 +163,7 @@ func New(o Options, h Handler) (*Tailer, error) {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	for i, in := range o.Inputs {
-		in.MaxLineSize, in.EventWait = cmpOr(in.MaxLineSize, 1<<20), cmpOr(in.EventWait, 5*time.Second)
+		in.MaxLineSize, in.EventWait, in.Unit = cmpOr(in.MaxLineSize, 1<<20), cmpOr(in.EventWait, 5*time.Second), cmpOr(in.Unit, 1)
 		if err := validate(&in); err != nil {
 			o.Open.Close()
 			return nil, err

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 )
 
 // charset turns bytes of an encoding of one byte a character into the inside
-// of JSON strings.
+// of JSON strings. Any number of goroutines may use it.
 type charset struct {
 	text    [256]string
 	unknown []byte // that mean no character
@@ -39,6 +40,32 @@ func (c *charset) appendBytes(dst []byte, name string, s []byte) []byte {
 		if bytes.IndexByte(s, b) >= 0 {
 			return appendBase64(dst, name, s)
 		}
+	}
+	return dst
+}
+
+// multibyte is for encodings of several bytes a character. One goroutine.
+type multibyte struct {
+	decoder *encoding.Decoder
+	utf8    []byte
+}
+
+// longest is how many bytes of UTF-8 a byte of any encoding becomes at most.
+const longest = 3
+
+// appendBytes is that of charset.
+func (m *multibyte) appendBytes(dst []byte, name string, s []byte) []byte {
+	if need := longest*len(s) + utf8.UTFMax; len(m.utf8) < need {
+		m.utf8 = make([]byte, need)
+	}
+	m.decoder.Reset()
+	n, _, err := m.decoder.Transform(m.utf8, s, true)
+	if err != nil { // decoders replace what they can't read
+		return appendBytes(dst, name, s)
+	}
+	dst = appendBytes(dst, name, m.utf8[:n])
+	if bytes.ContainsRune(m.utf8[:n], utf8.RuneError) {
+		return appendBase64(dst, name, s)
 	}
 	return dst
 }

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strconv"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // EncoderOptions configure an Encoder.
@@ -18,7 +20,7 @@ type EncoderOptions struct {
 	Static      map[string]any         // added to every record: strings, bools, int64 and float64
 	Path        *PathFields            // added to every record
 	Drop, Mask  []string               // JSON, with Validate: dotted paths of members to leave out, or whose values to replace
-	Charset     *charmap.Charmap       // Text: of the lines; nil: UTF-8. It must have ASCII's newline
+	Charset     encoding.Encoding      // Text: of the lines; nil: UTF-8. It must have ASCII's newline, or be UTF-16 with an order of bytes
 	Begins      func(line []byte) bool // Text: which lines begin an event; nil: all
 	Host        string
 	MaxLineSize int // bytes without the newline; longer lines become records of parts; 0 means no limit
@@ -34,6 +36,8 @@ type Encoder struct {
 	maxLine int
 	begins  func(line []byte) bool
 	charset *charset                        // Text
+	bytes   encoding.Encoding               // Text: of several bytes a character
+	wide    *wide                           // Text: UTF-16
 	piece   func(line []byte) (piece, bool) // CRI, Docker
 
 	hostName string
@@ -46,7 +50,7 @@ type Encoder struct {
 
 // NewEncoder returns an encoder. It panics if o.Fields has a name that does
 // not exist, or one twice, or if JSON is to be changed, or is a stream, that is
-// not validated: whoever reads a configuration checks that.
+// not validated, or if events of several lines are in UTF-16: whoever reads a configuration checks that.
 func NewEncoder(o EncoderOptions) *Encoder {
 	e := &Encoder{format: o.Format, scan: scanBraces, maxLine: o.MaxLineSize}
 	if o.Validate {
@@ -62,9 +66,7 @@ func NewEncoder(o EncoderOptions) *Encoder {
 		e.piece = dockerPiece
 	case Text:
 		e.begins = o.Begins
-		if o.Charset != nil {
-			e.charset = newCharset(o.Charset)
-		}
+		e.setCharset(o.Charset)
 	}
 	if o.Format != JSON || len(o.Fields) > 0 {
 		e.fields = parseFields(o.Fields, e.piece != nil)
@@ -72,6 +74,9 @@ func NewEncoder(o EncoderOptions) *Encoder {
 	e.host, _ = appendString(nil, []byte(o.Host))
 	e.hostName, e.static, e.path, e.rules = o.Host, newMembers(o.Static), o.Path, pathRules(o.Drop, o.Mask)
 	e.edits = o.Format == JSON && (len(e.fields)+len(e.static)+len(e.path.Names())+len(e.rules) > 0)
+	if e.wide != nil && (e.begins != nil || e.maxLine%2 == 1 && o.MaxLineSize > 0) {
+		panic("chunk: lines of UTF-16 are events, and have an even limit")
+	}
 	e.stream = o.Format == JSON && o.Stream
 	if e.stream && !o.Validate {
 		panic("chunk: where an object ends can't be known without validation")
@@ -83,6 +88,30 @@ func NewEncoder(o EncoderOptions) *Encoder {
 		panic("chunk: only validated lines can be changed, and get no message")
 	}
 	return e
+}
+
+func (e *Encoder) setCharset(c encoding.Encoding) {
+	switch c {
+	case nil:
+		return
+	case unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM):
+		e.wide = wideLE
+	case unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM):
+		e.wide = wideBE
+	}
+	if m, one := c.(*charmap.Charmap); one {
+		e.charset = newCharset(m)
+		return
+	}
+	e.bytes = c
+}
+
+// decoder returns a decoder for one goroutine, if e needs one.
+func (e *Encoder) decoder() *multibyte {
+	if e.bytes == nil {
+		return nil
+	}
+	return &multibyte{decoder: e.bytes.NewDecoder()}
 }
 
 // Append appends the records of l to dst, each ended by a newline. Cutting the

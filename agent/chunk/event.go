@@ -17,12 +17,16 @@ func (e *Encoder) Events() func(lines []byte) int {
 }
 
 // Stream returns a function that says how much of the bytes it is given, the
-// next ones of a stream, is whole, if the encoder takes streams; else nil. inside
+// next ones of a file, is whole, if that is not told by the byte of a newline: of
+// objects in a stream, and of lines in UTF-16; else nil. inside
 // says that they begin within something longer than MaxLineSize: then its end
 // may be all that is looked for.
 func (e *Encoder) Stream() func(data []byte, inside bool) int {
-	if e.stream {
+	switch {
+	case e.stream:
 		return e.whole
+	case e.wide != nil:
+		return e.wide.whole
 	}
 	return nil
 }
@@ -46,6 +50,9 @@ func lineStart(b []byte, end int) int { return bytes.LastIndexByte(b[:end], '\n'
 // eventEnd returns the end of the event that starts at l.Data[i], without its
 // newline.
 func (e *Encoder) eventEnd(l *Lines, i int) int {
+	if e.wide != nil {
+		return e.wide.lineEnd(l.Data, i)
+	}
 	end := lineEnd(l.Data, i)
 	if e.begins == nil || i == 0 && l.Part > 0 {
 		return end

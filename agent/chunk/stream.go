@@ -222,7 +222,7 @@ func (e *Encoder) appendStream(dst []byte, l *Lines) ([]byte, Counts) {
 		switch {
 		case !it.lines:
 			end := it.end
-			if end-i <= e.maxLine && !(l.Cut && end == len(data)) {
+			if end-i <= e.maxLine && (!l.Cut || end < len(data)) {
 				end = i + len(bytes.TrimRight(data[i:end], "\n"))
 			}
 			dst = e.appendLine(dst, l, a, i, end, min(it.at, end-i), it.fault, &c)

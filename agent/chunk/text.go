@@ -1,6 +1,7 @@
 package chunk
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -52,7 +53,9 @@ type frame struct {
 	gaps [4]gap // ascending; an array, so that a frame stays on the stack
 	n    int    // gaps in use
 
-	charset *charset // of messages; nil: UTF-8
+	charset   *charset   // of messages, or
+	multibyte *multibyte // of several bytes a character; both nil: UTF-8
+	wide      *wide      // lines are in UTF-16
 }
 
 // event is what fills the gaps of a frame.
@@ -73,7 +76,7 @@ type gap struct {
 // newFrame builds the frame of l's records in buf. Bytes of the path that are
 // not UTF-8 become U+FFFD.
 func (e *Encoder) newFrame(buf []byte, l *Lines) frame {
-	f := frame{text: buf, charset: e.charset}
+	f := frame{text: buf, charset: e.charset, multibyte: e.decoder(), wide: e.wide}
 	for i, name := range e.fields {
 		f.text = append(f.text, "{,"[min(i, 1)])
 		if name != fieldMessage { // appendBytes writes that name
@@ -132,6 +135,8 @@ func (f *frame) appendEvent(dst []byte, ev *event) []byte {
 				dst = append(append(append(dst, `"message":"`...), ev.message...), '"')
 			case f.charset != nil:
 				dst = f.charset.appendBytes(dst, "message", ev.message)
+			case f.multibyte != nil:
+				dst = f.multibyte.appendBytes(dst, "message", ev.message)
 			default:
 				dst = appendBytes(dst, "message", ev.message)
 			}
@@ -144,6 +149,10 @@ func (f *frame) appendEvent(dst []byte, ev *event) []byte {
 // several lines.
 func (f *frame) appendLine(dst []byte, l *Lines, from, to int) []byte {
 	ev := event{offset: l.From + int64(from), message: l.Data[from:to]}
+	if f.wide != nil {
+		ev.message = f.wide.trim(ev.message, ev.offset, bytes.HasPrefix(l.Data[to:], f.wide.newline[:]))
+		return f.appendEvent(dst, &ev)
+	}
 	// A part before the last has no newline behind it, and keeps its '\r'.
 	if to < len(l.Data) && l.Data[to] == '\n' && to > from && l.Data[to-1] == '\r' {
 		ev.message = ev.message[:to-from-1]
@@ -166,6 +175,9 @@ func (e *Encoder) appendText(dst []byte, l *Lines) ([]byte, Counts) {
 			c.Records++
 		}
 		i = end + 1
+		if e.wide != nil {
+			i++
+		}
 	}
 	return dst, c
 }

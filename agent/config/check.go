@@ -163,7 +163,10 @@ func (l *loader) checkFormat(input string, in *Input) {
 			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
 		}
 	}
-	for _, key := range []string{"encoding", "multiline_start", "multiline_continue", "multiline_wait"} {
+	if path := input + ".encoding"; l.has(path) && in.Format != "text" {
+		l.problem(path, complaint{`has a meaning only with format = "text": lines of other formats are in UTF-8`, "remove the line, or change format"})
+	}
+	for _, key := range []string{"multiline_start", "multiline_continue", "multiline_wait"} {
 		if path := input + "." + key; l.has(path) && in.Format != "text" {
 			l.problem(path, complaint{`has a meaning only with format = "text"`, "remove the line, or change format"})
 		}
@@ -174,8 +177,24 @@ func (l *loader) checkFormat(input string, in *Input) {
 	if in.Format == "json" && in.Framing == "json" && in.Validate == "off" && !l.bad[input+".framing"] {
 		l.problem(input+".framing", complaint{`needs validate = "full": only a check tells where an object ends`, "remove the line validate, or this one"})
 	}
+	l.checkWide(input, in)
 	l.checkFields(input+".fields", in)
 	l.checkEdits(input, in)
+}
+
+// checkWide refuses what UTF-16, whose newline has two bytes, can't be used with.
+func (l *loader) checkWide(input string, in *Input) {
+	if _, unit, ok := Charset(in.Encoding); !ok || unit == 1 || in.Format != "text" {
+		return
+	}
+	for key, set := range map[string]bool{"multiline_start": in.MultilineStart != "", "multiline_continue": in.MultilineContinue != ""} {
+		if path := input + "." + key; set && !l.bad[path] {
+			l.problem(path, complaint{"can't be used with an encoding of two bytes a character", "remove the line, or have the file written in UTF-8"})
+		}
+	}
+	if path := input + ".max_line_size"; in.MaxLineSize%2 == 1 && !l.bad[path] {
+		l.problem(path, complaint{"must be an even number of bytes, as characters of this encoding have two", ""})
+	}
 }
 
 func (l *loader) checkFields(path string, in *Input) {

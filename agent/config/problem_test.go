@@ -333,9 +333,14 @@ fields = ["stream"]
 		`FILE:11: input[1].framing: needs validate = "full": only a check tells where an object ends (got "json"); remove the line validate, or this one`,
 		`FILE:16: input[2].framing: must be lines or json (got "object")`,
 	}},
-	{"encoding", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nencoding = \"latin1\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nformat = \"text\"\nencoding = \"utf-16\"\n", []string{
-		`FILE:6: input[0].encoding: has a meaning only with format = "text" (got "latin1"); remove the line, or change format`,
-		`FILE:11: input[1].encoding: must be utf-8, or the IANA name of an encoding of one byte a character (got "utf-16"); for example "iso-8859-1" or "windows-1252"`,
+	{"encoding", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nencoding = \"latin1\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nformat = \"text\"\nencoding = \"utf-16\"\n" +
+		"[[input]]\nname = \"c\"\ninclude = [\"/c\"]\nformat = \"text\"\nencoding = \"utf-16le\"\nmultiline_continue = \"x\"\nmax_line_size = \"1025B\"\n" +
+		"[[input]]\nname = \"d\"\ninclude = [\"/d\"]\nformat = \"text\"\nencoding = \"iso-2022-jp\"\n", []string{
+		`FILE:6: input[0].encoding: has a meaning only with format = "text": lines of other formats are in UTF-8 (got "latin1"); remove the line, or change format`,
+		`FILE:11: input[1].encoding: must be utf-8, utf-16le, utf-16be, or the IANA name of an encoding whose newline is one byte (got "utf-16"); use "utf-16le", as Windows writes it, or "utf-16be"; a byte order mark is left out in both`,
+		`FILE:17: input[2].multiline_continue: can't be used with an encoding of two bytes a character (got "x"); remove the line, or have the file written in UTF-8`,
+		`FILE:18: input[2].max_line_size: must be an even number of bytes, as characters of this encoding have two (got "1025B")`,
+		`FILE:23: input[3].encoding: must be utf-8, utf-16le, utf-16be, or the IANA name of an encoding whose newline is one byte (got "iso-2022-jp"); its lines can't be read from the middle of a file: have them written in UTF-8`,
 	}},
 	{"two patterns", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nformat = \"text\"\nmultiline_start = 'a'\nmultiline_continue = 'b'\n", []string{
 		`FILE:7: input[0].multiline_start: is set, and so is multiline_continue, which says the same the other way round (got "a"); remove one of the two`,
