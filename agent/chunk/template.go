@@ -61,7 +61,10 @@ type Template struct {
 type part struct {
 	text  string
 	value func(v *KeyVars) string
-	most  int // bytes of a value that differs between records; 0: it is what it is
+	name  string // of a variable without an argument, for Parser
+	// layout is that of a time, for Parser.
+	layout string
+	most   int // bytes of a value that differs between records; 0: it is what it is
 }
 
 // ParseTemplate checks a key template: text with variables in braces, {input}
@@ -108,7 +111,7 @@ func ParseTemplate(s string) (*Template, error) {
 // variable parses what stands in braces.
 func (t *Template) variable(name string) (part, error) {
 	if value, ok := vars[name]; ok {
-		return part{value: value}, nil
+		return part{name: name, value: value}, nil
 	}
 	if layout, ok := layouts[name]; ok {
 		return t.time(layout)
@@ -152,7 +155,7 @@ func (t *Template) time(layout string) (part, error) {
 	}
 	t.timed = true
 	// Names of months and days may be longer than the layout's, and colons are encoded.
-	return part{value: func(v *KeyVars) string { return escapeDirs(v.Time.UTC().Format(layout)) }, most: 3*len(layout) + 16}, nil
+	return part{layout: layout, value: func(v *KeyVars) string { return escapeDirs(v.Time.UTC().Format(layout)) }, most: 3*len(layout) + 16}, nil
 }
 
 // Fields are the dotted paths of {field:…}, each once.
