@@ -82,6 +82,9 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("GET /chunks", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		reply(w, sp.Chunks(), nil)
 	}))
+	mux.HandleFunc("GET /counters", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+		reply(w, sp.Counters(), nil)
+	}))
 	mux.HandleFunc("GET /verify", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		reply(w, Verify(sp), nil)
 	}))

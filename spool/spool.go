@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -254,6 +256,19 @@ func (s *Spool) Stats() Stats {
 		st.FreeBytes = -1
 	}
 	return st
+}
+
+// Counters returns the numbers of all inputs that the spool knows, by name. A
+// chunk whose number is below Next and that Chunks has not was acked.
+func (s *Spool) Counters() []Counter {
+	s.pub.RLock()
+	defer s.pub.RUnlock()
+	list := make([]Counter, 0, len(s.idx.inputs))
+	for _, name := range slices.Sorted(maps.Keys(s.idx.inputs)) {
+		c := s.idx.inputs[name]
+		list = append(list, Counter{Input: name, Queue: c.queue, Next: c.next})
+	}
+	return list
 }
 
 // figures returns what memory knows, and the segments to ask the disk about.

@@ -101,6 +101,13 @@ type Chunk struct {
 	Sealed      time.Time // zero while open
 }
 
+// Counter says how far the numbers of an input's chunks are.
+type Counter struct {
+	Input string
+	Queue string
+	Next  uint64 // number of its next chunk in that queue, from 1
+}
+
 // Stats is a snapshot of the spool's figures.
 type Stats struct {
 	Queue        string

@@ -104,12 +104,25 @@ func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writ
 // newSink makes the sink of the configuration. It talks to nobody yet; what
 // fails here is the configuration.
 func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
+	o, err := s3Options(c)
+	if err != nil {
+		return nil, err
+	}
+	dest, err := s3.New(ctx, o)
+	if err != nil {
+		return nil, &exitError{err: err, code: exitUsage}
+	}
+	return dest, nil
+}
+
+// s3Options translates [s3].
+func s3Options(c *config.Config) (s3.Options, error) {
 	tags, err1 := s3.ParsePairs("s3.tags", c.S3.Tags)
 	metadata, err2 := s3.ParsePairs("s3.metadata", c.S3.Metadata)
 	if err := errors.Join(err1, err2); err != nil {
-		return nil, &exitError{err: err, code: exitUsage}
+		return s3.Options{}, &exitError{err: err, code: exitUsage}
 	}
-	dest, err := s3.New(ctx, s3.Options{
+	return s3.Options{
 		Bucket: c.S3.Bucket, Region: c.S3.Region, Endpoint: c.S3.Endpoint, PathStyle: c.S3.PathStyle,
 		Access: s3.Access{
 			AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: string(c.S3.SecretAccessKey), SessionToken: string(c.S3.SessionToken),
@@ -127,11 +140,7 @@ func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
 			DualStack: c.S3.DualStack, FIPS: c.S3.FIPS, Accelerate: c.S3.Accelerate, CAFile: c.S3.CAFile, Proxy: c.S3.Proxy,
 		},
 		Timeout: time.Duration(c.S3.Timeout), MaxConns: c.S3.MaxUploads, UploadRate: int64(c.S3.UploadRate), UserAgent: "spoolship/" + version,
-	})
-	if err != nil {
-		return nil, &exitError{err: err, code: exitUsage}
-	}
-	return dest, nil
+	}, nil
 }
 
 func logLevel(name string) slog.Level {

@@ -45,6 +45,7 @@ repair need a stopped agent.
 // view is a spool to look at: a running agent's or a stopped one's.
 type view interface {
 	chunks(ctx context.Context) ([]spool.Chunk, error)
+	counters(ctx context.Context) ([]spool.Counter, error)
 	verify(ctx context.Context) ([]string, error)
 	object(ctx context.Context, seq uint64) (io.ReadCloser, error)
 }
@@ -55,6 +56,10 @@ func withView(cmd *cobra.Command, f func(ctx context.Context, v view) error) err
 	if err != nil {
 		return err
 	}
+	return withViewOf(cmd, c, f)
+}
+
+func withViewOf(cmd *cobra.Command, c *config.Config, f func(ctx context.Context, v view) error) error {
 	live := liveView{newClient(c)}
 	if _, err := live.chunks(cmd.Context()); !errors.Is(err, errNoAgent) {
 		return f(cmd.Context(), live)
@@ -80,6 +85,10 @@ func (v liveView) chunks(ctx context.Context) (list []spool.Chunk, err error) {
 	return list, v.c.get(ctx, "/chunks", &list)
 }
 
+func (v liveView) counters(ctx context.Context) (list []spool.Counter, err error) {
+	return list, v.c.get(ctx, "/counters", &list)
+}
+
 func (v liveView) verify(ctx context.Context) (list []string, err error) {
 	return list, v.c.get(ctx, "/verify", &list)
 }
@@ -91,7 +100,11 @@ func (v liveView) object(ctx context.Context, seq uint64) (io.ReadCloser, error)
 type filesView struct{ sp *spool.Spool }
 
 func (v filesView) chunks(context.Context) ([]spool.Chunk, error) { return v.sp.Chunks(), nil }
-func (v filesView) verify(context.Context) ([]string, error)      { return agent.Verify(v.sp), nil }
+func (v filesView) counters(context.Context) ([]spool.Counter, error) {
+	return v.sp.Counters(), nil
+}
+
+func (v filesView) verify(context.Context) ([]string, error) { return agent.Verify(v.sp), nil }
 func (v filesView) object(_ context.Context, seq uint64) (io.ReadCloser, error) {
 	body, err := agent.OpenObject(v.sp, seq)
 	return io.NopCloser(body), err

@@ -56,9 +56,7 @@ func (o ObjectOptions) apply(in *awss3.PutObjectInput) {
 	if o.BucketKey {
 		in.BucketKeyEnabled = aws.Bool(true)
 	}
-	if o.RequestPayer {
-		in.RequestPayer = types.RequestPayerRequester
-	}
+	in.RequestPayer = o.payer()
 }
 
 // tagging writes the tags as S3 wants them: as a query.

@@ -88,29 +88,34 @@ func newKeyring(o Options, stamp string, source aws.CredentialsProvider) *keyrin
 
 // configure is this package's choice for each option of the SDK that matters.
 func (s *Sink) configure(c *awss3.Options) {
-	c.Credentials = s.keys
-	c.HTTPSignerV4 = signer{}
-	c.HTTPClient = s.http
+	s.options.connect(c, s.keys, s.http)
 	c.Retryer = aws.NopRetryer{}
-	c.UsePathStyle = s.options.PathStyle
-	c.UseAccelerate = s.options.Accelerate
-	if s.options.DualStack {
+	c.ContinueHeaderThresholdBytes = -1
+	c.APIOptions = append(c.APIOptions, customize)
+}
+
+// connect is what calls of all kinds have in common.
+func (o Options) connect(c *awss3.Options, keys *keyring, client aws.HTTPClient) {
+	c.Credentials = keys
+	c.HTTPSignerV4 = signer{}
+	c.HTTPClient = client
+	c.UsePathStyle = o.PathStyle
+	c.UseAccelerate = o.Accelerate
+	if o.DualStack {
 		c.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateEnabled
 	}
-	if s.options.FIPS {
+	if o.FIPS {
 		c.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateEnabled
 	}
-	if s.options.Endpoint != "" {
-		c.BaseEndpoint = &s.options.Endpoint
+	if o.Endpoint != "" {
+		c.BaseEndpoint = &o.Endpoint
 	}
 	c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
-	c.ContinueHeaderThresholdBytes = -1
 	// A directory bucket's session would need a permission and a call more.
 	c.DisableS3ExpressSessionAuth = aws.Bool(true)
-	c.APIOptions = append(c.APIOptions, customize)
-	if s.options.UserAgent != "" {
-		c.APIOptions = append(c.APIOptions, userAgent(s.options.UserAgent))
+	if o.UserAgent != "" {
+		c.APIOptions = append(c.APIOptions, userAgent(o.UserAgent))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -122,7 +123,15 @@ func (d *demo) check(ctx context.Context) error {
 		result.Print(d.o.Out)
 		return ErrDifferent
 	}
-	return nil
+	return d.audit(ctx)
+}
+
+// audit shows what an operator has, who does not know what was written.
+func (d *demo) audit(ctx context.Context) error {
+	fmt.Fprintf(d.o.Out, "\n  spoolship audit --deep --state:\n")
+	cmd := exec.CommandContext(ctx, d.o.Binary, "audit", "--deep", "--state", "--config", d.rig.Agent.Config)
+	cmd.Stdout, cmd.Stderr = d.o.Out, d.o.Out
+	return cmd.Run()
 }
 
 func (d *demo) table(r *bucket.Result, shipped time.Duration) {

@@ -1,0 +1,232 @@
+package audit
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/klauspost/compress/zstd"
+	"pgregory.net/rapid"
+
+	"github.com/spoolship/spoolship/agent/chunk"
+)
+
+const (
+	queueA = "00000000000000aa"
+	queueB = "00000000000000bb"
+)
+
+func key(input, queue string, n uint64, records string) string {
+	return fmt.Sprintf("p/%s/dt=2026-01-02/hour=%02d/web-%s-%020d-%s-%016x.ndjson.gz", input, n%24, queue, n, records, n)
+}
+
+// bucketOf takes the keys in, in any order.
+func bucketOf(t *testing.T, keys ...string) *Audit {
+	t.Helper()
+	template, err := chunk.ParseTemplate("{input}/dt={date}/hour={hour}/{host}-{queue}-{chunk}-{records}-{id}.ndjson{ext}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	layouts := []Layout{{Parser: template.Parser("p/")}}
+	a := &Audit{}
+	rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	for _, k := range keys {
+		if o, err := Read(layouts, k, 10); err != nil {
+			a.AddForeign(k, err)
+		} else {
+			a.Add(o)
+		}
+	}
+	return a
+}
+
+func TestReport(t *testing.T) {
+	one, two, three, four := key("app", queueA, 1, "5"), key("app", queueA, 2, "6"), key("app", queueA, 3, "7"), key("app", queueA, 4, "8")
+	buried := key("app", queueA, 2, "0.dropped")
+	again := strings.Replace(two, "-6-", "-9-", 1)
+	all := []State{{Input: "app", Queue: queueA, Next: 4}}
+	for name, tt := range map[string]struct {
+		keys    []string
+		states  []State
+		gaps    []Gap
+		twice   int
+		tombs   []Tombstone
+		foreign int64
+		records int64
+	}{
+		"complete":                 {keys: []string{one, two, three}, records: 18},
+		"gap in the middle":        {keys: []string{one, four}, gaps: []Gap{{2, 3, one, four}}, records: 13},
+		"missing first":            {keys: []string{two, three}, gaps: []Gap{{1, 1, "", two}}, records: 13},
+		"duplicate":                {keys: []string{one, two, again, three}, twice: 1, records: 27},
+		"tombstone":                {keys: []string{one, buried, three}, tombs: []Tombstone{{2, "dropped", buried, false}}, records: 12},
+		"tombstone beside records": {keys: []string{one, two, buried}, tombs: []Tombstone{{2, "dropped", buried, true}}, records: 11},
+		"foreign":                  {keys: []string{one, "p/_spoolship_probe_web", "p/app/x.gz"}, foreign: 2, records: 5},
+		"the agent has all acked":  {keys: []string{one, two, three}, states: all, records: 18},
+		"the newest is missing":    {keys: []string{one, two}, states: all, gaps: []Gap{{3, 3, two, ""}}, records: 11},
+		"still on its way":         {keys: []string{one, three}, states: []State{{Input: "app", Queue: queueA, Next: 5, Waiting: []uint64{2, 4}}}, records: 12},
+		"one of three on its way":  {keys: []string{one}, states: []State{{Input: "app", Queue: queueA, Next: 5, Waiting: []uint64{3}}}, gaps: []Gap{{2, 2, one, ""}, {4, 4, one, ""}}, records: 5},
+		"nothing arrived":          {states: all, gaps: []Gap{{1, 3, "", ""}}},
+		"nothing was made":         {states: []State{{Input: "app", Queue: queueA, Next: 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := bucketOf(t, tt.keys...).Report(tt.states)
+			var s Stream
+			if len(r.Streams) > 0 {
+				s = r.Streams[0]
+			}
+			if !slices.Equal(s.Gaps, tt.gaps) || r.Duplicates != tt.twice || !slices.Equal(s.Tombstones, tt.tombs) || r.ForeignKeys != tt.foreign || r.Records != tt.records {
+				t.Errorf("got %+v", r)
+			}
+			if r.Complete != (tt.gaps == nil && tt.twice == 0) {
+				t.Errorf("complete: %v", r.Complete)
+			}
+		})
+	}
+}
+
+// Streams are told apart by input and queue, and their times and sums are joined.
+func TestStreams(t *testing.T) {
+	r := bucketOf(t, key("a", queueA, 1, "1"), key("b", queueA, 1, "2"), key("a", queueB, 1, "3"), key("a", queueB, 2, "4")).
+		Report([]State{{Input: "b", Queue: queueA, Next: 1}})
+	if !r.Complete || len(r.Streams) != 3 || r.Records != 10 || r.Objects != 4 || r.Bytes != 40 || r.From.Hour() != 1 || r.To.Hour() != 3 {
+		t.Errorf("got %+v", r)
+	}
+	if s := r.Streams[2].State; s == nil || s.Unknown != 1 || r.Streams[0].State != nil {
+		t.Errorf("state: %+v", s)
+	}
+	if !slices.Equal(r.Streams[1].Hosts, []string{"web"}) || r.Streams[1].Newest != 2 {
+		t.Errorf("got %+v", r.Streams[1])
+	}
+}
+
+func TestForeignKeysAreBounded(t *testing.T) {
+	a := &Audit{}
+	for range 3 * maxForeign {
+		a.AddForeign("x", chunk.ErrNotKey)
+	}
+	if r := a.Report(nil); r.ForeignKeys != 3*maxForeign || len(r.Foreign) != maxForeign || !r.Complete {
+		t.Errorf("%d keys, %d named", r.ForeignKeys, len(r.Foreign))
+	}
+}
+
+// Whatever is taken away is what is missing, unless the agent has it.
+func TestGapsAreWhatIsMissing(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		next := rapid.Uint64Range(1, 40).Draw(rt, "next")
+		state := State{Input: "app", Queue: queueA, Next: next}
+		var keys []string
+		var want []uint64
+		for n := uint64(1); n < next; n++ {
+			here, waits := rapid.Bool().Draw(rt, "here"), rapid.Bool().Draw(rt, "waits")
+			if here {
+				keys = append(keys, key("app", queueA, n, "1"))
+			}
+			if waits {
+				state.Waiting = append(state.Waiting, n)
+			}
+			if !here && !waits {
+				want = append(want, n)
+			}
+		}
+		r := bucketOf(t, keys...).Report([]State{state})
+		var got []uint64
+		for _, s := range r.Streams {
+			for _, g := range s.Gaps {
+				for n := g.First; n <= g.Last; n++ {
+					got = append(got, n)
+				}
+			}
+		}
+		if !slices.Equal(got, want) || r.Missing != uint64(len(want)) || r.Complete != (want == nil) {
+			rt.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}
+
+func zip(text string) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, text)
+	w.Close()
+	return b.Bytes()
+}
+
+func TestCheck(t *testing.T) {
+	const text = "{\"a\":1}\n{\"b\":2}\n"
+	e, _ := zstd.NewWriter(nil)
+	frames := e.EncodeAll([]byte(text[8:]), e.EncodeAll([]byte(text[:8]), nil))
+	good := map[string]string{
+		"spoolship-queue": queueA, "spoolship-input": "app", "spoolship-chunk": "7", "spoolship-records": "2",
+		"spoolship-crc32": fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text))),
+	}
+	with := func(name, value string) map[string]string {
+		return map[string]string{name: value}
+	}
+	flipped := zip(text)
+	flipped[len(flipped)-6] ^= 1 // in the CRC
+	for name, tt := range map[string]struct {
+		metadata map[string]string
+		body     []byte
+		want     string
+	}{
+		"gzip":        {good, zip(text), ""},
+		"zstd":        {good, frames, ""},
+		"none":        {good, []byte(text), ""},
+		"no metadata": {nil, zip(text), ""},
+		"cut":         {good, zip(text)[:20], "decompress"},
+		"cut zstd":    {good, frames[:len(frames)-3], "decompress"},
+		"flipped":     {good, flipped, "decompress"},
+		"header only": {good, []byte{0x1f, 0x8b}, "decompress"},
+		"bad zstd":    {good, []byte{0x28, 0xb5, 0x2f, 0xfd}, "decompress"},
+		"trailing":    {good, append(zip(text), 'x'), "decompress"},
+		"one more":    {nil, zip(text + "{}\n"), "has 3 records, its key says 2"},
+		"none left":   {nil, nil, "has 0 records"},
+		"half a line": {nil, []byte(text[:12]), "no newline"},
+		"other bytes": {good, []byte("{\"a\":1}\n{\"b\":3}\n"), "spoolship-crc32"},
+		"other queue": {with("spoolship-queue", queueB), zip(text), "spoolship-queue"},
+		"other input": {with("spoolship-input", "web"), zip(text), "spoolship-input"},
+		"other chunk": {with("spoolship-chunk", "8"), zip(text), "spoolship-chunk"},
+		"other count": {with("spoolship-records", "3"), zip(text), "spoolship-records"},
+	} {
+		o := Object{chunk.Key{Input: "app", Queue: queueA, Chunk: 7, Records: 2}, "key", 0}
+		never := func(error) bool { return false }
+		damage, failed := Check(o, tt.metadata, iotest.OneByteReader(bytes.NewReader(tt.body)), never)
+		if failed != nil || (damage == nil) != (tt.want == "") || damage != nil && !strings.Contains(damage.Error(), tt.want) {
+			t.Errorf("%s: got %v, %v; want %q", name, damage, failed, tt.want)
+		}
+	}
+}
+
+// A connection that breaks says nothing about the object.
+func TestCheckFailure(t *testing.T) {
+	broken := errors.New("broken")
+	for _, body := range [][]byte{nil, zip("x\n")[:12], []byte("x\ny")} {
+		r := io.MultiReader(bytes.NewReader(body), iotest.ErrReader(broken))
+		damage, failed := Check(Object{}, nil, r, func(err error) bool { return errors.Is(err, broken) })
+		if damage != nil || !errors.Is(failed, broken) {
+			t.Errorf("%q: got %v, %v", body, damage, failed)
+		}
+	}
+}
+
+func FuzzLineCounter(f *testing.F) {
+	f.Add([]byte("a\nb"), uint8(1))
+	f.Fuzz(func(t *testing.T, text []byte, step uint8) {
+		l := &lineCounter{}
+		for p := range slices.Chunk(text, int(step)+1) {
+			l.Write(p)
+		}
+		want := int64(len(slices.Collect(bytes.Lines(text))))
+		if l.n != want {
+			t.Fatalf("got %d, want %d", l.n, want)
+		}
+	})
+}

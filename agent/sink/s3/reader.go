@@ -1,0 +1,184 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/spoolship/spoolship/agent/sink"
+)
+
+// Reader lists and gets the objects of one bucket, for commands that people
+// wait for: it needs s3:ListBucket and s3:GetObject, and what fails is tried
+// three times in all. It may be used concurrently.
+type Reader struct {
+	options Options
+	place   place
+	keys    *keyring
+	client  *awss3.Client
+	http    aws.HTTPClient
+}
+
+// Entry is an object as a listing has it.
+type Entry struct {
+	Key  string
+	Size int64 // in bytes
+}
+
+// Stored is an object that is being read.
+type Stored struct {
+	Metadata map[string]string // keys in lower case
+	Body     io.ReadCloser     // as it is stored; errors of it are an *sink.Error
+}
+
+// NewReader makes a Reader of o's bucket; what o says of uploads is not used. It
+// does no network I/O. Its error lists all mistakes of o, each with its config
+// key.
+func NewReader(ctx context.Context, o Options) (*Reader, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	stamp := stampOf(o.files())
+	cfg, err := loadConfig(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{options: o, keys: newKeyring(o, stamp, cfg.Credentials), http: o.HTTPClient}
+	if r.http == nil {
+		r.http = newHTTPClient(cfg.HTTPClient, o.MaxConns)
+	}
+	r.client = awss3.NewFromConfig(cfg, func(c *awss3.Options) {
+		o.connect(c, r.keys, r.http)
+		c.Retryer = retry.NewStandard()
+	})
+	r.place = newPlace(o.Bucket, cfg.Region, r.client.Options().BaseEndpoint)
+	return r, nil
+}
+
+// List yields the objects whose keys begin with prefix, in the order of their
+// keys, as pages of them arrive. It ends with the first error, an *sink.Error.
+func (r *Reader) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		in := &awss3.ListObjectsV2Input{Bucket: &r.options.Bucket, Prefix: &prefix}
+		if r.options.BucketOwner != "" {
+			in.ExpectedBucketOwner = &r.options.BucketOwner
+		}
+		in.RequestPayer = r.options.payer()
+		for {
+			page, err := r.client.ListObjectsV2(ctx, in)
+			if err != nil {
+				yield(Entry{}, r.failed(ctx, "list", prefix, err))
+				return
+			}
+			for _, o := range page.Contents {
+				if !yield(Entry{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size)}, nil) {
+					return
+				}
+			}
+			in.ContinuationToken = page.NextContinuationToken
+			switch {
+			case !aws.ToBool(page.IsTruncated):
+				return
+			case aws.ToString(in.ContinuationToken) == "":
+				yield(Entry{}, r.failed(ctx, "list", prefix, errors.New("the store says that there is more and not where")))
+				return
+			}
+		}
+	}
+}
+
+// Get opens the object of that key; the caller closes its body. Its error is an
+// *sink.Error.
+func (r *Reader) Get(ctx context.Context, key string) (*Stored, error) {
+	in := &awss3.GetObjectInput{Bucket: &r.options.Bucket, Key: &key, RequestPayer: r.options.payer()}
+	if r.options.BucketOwner != "" {
+		in.ExpectedBucketOwner = &r.options.BucketOwner
+	}
+	out, err := r.client.GetObject(ctx, in)
+	if err != nil {
+		return nil, r.failed(ctx, "get", key, err)
+	}
+	return &Stored{Metadata: out.Metadata, Body: &download{out.Body, func(err error) error { return r.failed(ctx, "get", key, err) }}}, nil
+}
+
+// Close closes the idle connections.
+func (r *Reader) Close() error {
+	if c, ok := r.http.(*http.Client); ok {
+		c.CloseIdleConnections()
+	}
+	return nil
+}
+
+// download tells failures to read an object from damage of what is in it.
+type download struct {
+	io.ReadCloser
+	failed func(error) error
+}
+
+// Read implements io.Reader.
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is never wrapped by a reader
+		err = d.failed(err)
+	}
+	return n, err
+}
+
+// failed makes the error of a call: what failed, why, and what can be done.
+func (r *Reader) failed(ctx context.Context, call, key string, err error) error {
+	e := &sink.Error{}
+	var api smithy.APIError
+	var response *smithyhttp.ResponseError
+	var garbled *smithy.DeserializationError
+	text := ""
+	if errors.As(err, &response) && response.Response != nil {
+		e.Status = response.HTTPStatusCode()
+	}
+	switch {
+	case ctx.Err() != nil:
+		e.Code, text, err = codeCancelled, ctx.Err().Error(), ctx.Err()
+	case errors.As(err, &api) && e.Status != 0:
+		e.Code, text = api.ErrorCode(), api.ErrorCode()+": "+api.ErrorMessage()
+		rule := ruleFor(e.Code, e.Status)
+		e.Class, e.Hint = rule.class, rule.hint
+		switch {
+		case e.Code == "NoSuchKey":
+			e.Hint = "it was deleted since the bucket was listed: run it again"
+		case e.Status == http.StatusForbidden && rule.hint == hintAccess && call == "list":
+			e.Hint = "allow the action s3:ListBucket on arn:aws:s3:::{bucket} for these credentials; spoolship policy iam --read prints the policy"
+		case e.Status == http.StatusForbidden && rule.hint == hintAccess:
+			e.Hint = "allow the action s3:GetObject on arn:aws:s3:::{bucket}/* for these credentials, and kms:Decrypt if the bucket encrypts with its own KMS key; spoolship policy iam --read prints the policy"
+		}
+	case errors.As(err, &garbled):
+		e.Class, e.Hint, text = sink.Config, hintNotS3, "the answer is not S3's: "+garbled.Err.Error()
+	default:
+		err = innermost(err)
+		e.Code, e.Class, e.Hint = diagnose(err)
+		text = err.Error()
+	}
+	if e.Status != 0 {
+		err = nil // the text says it all
+	}
+	e.Hint = r.keys.clean(r.place.hint(e.Hint))
+	e.Err = &putError{text: r.keys.clean(fmt.Sprintf("%s %q in bucket %q: %s", call, key, r.options.Bucket, text)), cause: err}
+	return e
+}
+
+// payer is who pays for a request.
+func (o ObjectOptions) payer() types.RequestPayer {
+	if o.RequestPayer {
+		return types.RequestPayerRequester
+	}
+	return ""
+}

@@ -1,0 +1,146 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/spoolship/spoolship/agent/sink"
+	"github.com/spoolship/spoolship/agent/sink/sinktest"
+)
+
+// newReader makes a reader of a server that answers with answer.
+func newReader(t *testing.T, answer http.HandlerFunc) *Reader {
+	t.Helper()
+	srv := httptest.NewServer(answer)
+	r, err := NewReader(t.Context(), Options{
+		Bucket: sinktest.Bucket, Region: sinktest.Region, Endpoint: srv.URL, PathStyle: true,
+		Access:        Access{AccessKeyID: sinktest.AccessKeyID, SecretAccessKey: sinktest.SecretAccessKey},
+		ObjectOptions: ObjectOptions{RequestPayer: true, BucketOwner: "123456789012"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); srv.Close() })
+	return r
+}
+
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>says %s</Message></Error>", code, sinktest.SecretAccessKey)
+}
+
+// A listing has all pages, and a failure in between is tried again.
+func TestListPages(t *testing.T) {
+	var calls atomic.Int64
+	r := newReader(t, func(w http.ResponseWriter, q *http.Request) {
+		if n := calls.Add(1); n == 2 {
+			refuse(w, http.StatusServiceUnavailable, "SlowDown")
+			return
+		}
+		query := q.URL.Query()
+		if query.Get("prefix") != "p/" || query.Get("list-type") != "2" || q.URL.Path != "/"+sinktest.Bucket ||
+			q.Header.Get("X-Amz-Request-Payer") != "requester" || q.Header.Get("X-Amz-Expected-Bucket-Owner") != "123456789012" {
+			t.Errorf("asked for %s with %v", q.URL, q.Header)
+		}
+		page, _ := strconv.Atoi(query.Get("continuation-token"))
+		fmt.Fprintf(w, "<ListBucketResult><IsTruncated>%v</IsTruncated><NextContinuationToken>%d</NextContinuationToken>", page < 2, page+1)
+		for n := range 1000 {
+			fmt.Fprintf(w, "<Contents><Key>p/%d</Key><Size>%d</Size></Contents>", 1000*page+n, n)
+		}
+		fmt.Fprint(w, "</ListBucketResult>")
+	})
+	n := 0
+	for e, err := range r.List(t.Context(), "p/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Key != fmt.Sprintf("p/%d", n) || e.Size != int64(n%1000) {
+			t.Fatalf("object %d is %+v", n, e)
+		}
+		n++
+	}
+	if n != 3000 || calls.Load() != 4 {
+		t.Errorf("%d objects in %d calls", n, calls.Load())
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		ctx    context.Context
+		list   string // parts of the errors' text and hint
+		get    string
+	}{
+		"denied": {
+			answer: func(w http.ResponseWriter, _ *http.Request) { refuse(w, 403, "AccessDenied") },
+			list:   "s3:ListBucket on arn:aws:s3:::bucket", get: "s3:GetObject on arn:aws:s3:::bucket/*",
+		},
+		"no bucket": {answer: func(w http.ResponseWriter, _ *http.Request) { refuse(w, 404, "NoSuchBucket") }, list: "create bucket", get: "create bucket"},
+		"no object": {answer: func(w http.ResponseWriter, _ *http.Request) { refuse(w, 404, "NoSuchKey") }, list: "NoSuchKey", get: "deleted since"},
+		"wrong key": {answer: func(w http.ResponseWriter, _ *http.Request) { refuse(w, 403, "InvalidAccessKeyId") }, list: "s3.access_key_id", get: "s3.access_key_id"},
+		"cancelled": {ctx: ended, answer: func(http.ResponseWriter, *http.Request) {}, list: "canceled", get: "canceled"},
+		"not S3":    {answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, list: "did not answer like S3", get: ""},
+		"no way on": {answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<R><IsTruncated>true</IsTruncated></R>") }, list: "not where", get: ""},
+		"breaks off": {answer: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "99")
+			fmt.Fprint(w, "<a>")
+		}, list: "list", get: "EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReader(t, tt.answer)
+			ctx := t.Context()
+			if tt.ctx != nil {
+				ctx = tt.ctx
+			}
+			var listed error
+			for _, err := range r.List(ctx, "p/") {
+				listed = err
+			}
+			o, got := r.Get(ctx, "key")
+			if got == nil {
+				_, got = io.ReadAll(o.Body)
+				o.Body.Close()
+			}
+			for call, err := range map[string]error{tt.list: listed, tt.get: got} {
+				if call == "" {
+					continue
+				}
+				var e *sink.Error
+				if !errors.As(err, &e) || !strings.Contains(e.Error()+"; "+e.Hint, call) || !strings.Contains(e.Error(), `bucket "bucket"`) {
+					t.Errorf("got %v (%+v), want %q", err, e, call)
+				} else if strings.Contains(e.Error()+e.Hint, sinktest.SecretAccessKey) {
+					t.Errorf("a secret in %v", e)
+				}
+			}
+		})
+	}
+}
+
+func TestGet(t *testing.T) {
+	r := newReader(t, func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.EscapedPath() != "/bucket/a%2520b/c" {
+			t.Errorf("asked for %s", q.URL.EscapedPath())
+		}
+		w.Header().Set("X-Amz-Meta-Spoolship-Queue", "1")
+		w.Header().Set("Content-Encoding", "gzip") // by other tools: the bytes are wanted as they are
+		fmt.Fprint(w, "\x1f\x8bx")
+	})
+	o, err := r.Get(t.Context(), "a%20b/c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Body.Close()
+	if body, err := io.ReadAll(o.Body); string(body) != "\x1f\x8bx" || err != nil || o.Metadata["spoolship-queue"] != "1" {
+		t.Errorf("got %q, %v, %v", body, err, o.Metadata)
+	}
+}

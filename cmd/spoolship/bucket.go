@@ -1,0 +1,186 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/cheggaaa/pb/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/spoolship/spoolship/agent/audit"
+	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/agent/sink"
+	"github.com/spoolship/spoolship/agent/sink/s3"
+)
+
+const bucketHelp = `
+Without an argument it is the bucket, prefix and key templates of the
+configuration. With s3://BUCKET/PREFIX it is those; a slash is put behind the
+prefix if there is none. How the bucket is reached, and the key templates, come
+from the configuration if there is one, else from the AWS environment and the
+default template; the flags go before both. It takes the permissions
+s3:ListBucket on the bucket and s3:GetObject on its objects: see spoolship
+policy iam --read.
+`
+
+// bucketFlags are the flags of commands that read a bucket.
+type bucketFlags struct {
+	endpoint, region, profile string
+	pathStyle                 bool
+}
+
+func (b *bucketFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&b.endpoint, "endpoint", "", "URL of a store other than AWS")
+	f.StringVar(&b.region, "region", "", "region of the bucket")
+	f.StringVar(&b.profile, "profile", "", "AWS profile whose credentials are used")
+	f.BoolVar(&b.pathStyle, "path-style", false, "put the bucket into the path, not into the host name")
+}
+
+// source is a bucket to read.
+type source struct {
+	*s3.Reader
+	config  *config.Config
+	bucket  string
+	prefix  string
+	layouts []audit.Layout
+}
+
+func (s *source) String() string { return "s3://" + s.bucket + "/" + s.prefix }
+
+// open finds out which bucket is meant and how to reach it.
+func (b *bucketFlags) open(cmd *cobra.Command, args []string) (*source, error) {
+	c, err := b.configuration(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) > 0 {
+		if c.S3.Bucket, c.S3.Prefix, err = parseURL(args[0]); err != nil {
+			return nil, usage(err)
+		}
+	}
+	if c.S3.Bucket == "" {
+		return nil, usage(errors.New("no bucket: name it as s3://BUCKET/PREFIX, or name a configuration with --config"))
+	}
+	s := &source{config: c, bucket: c.S3.Bucket, prefix: c.S3.Prefix}
+	if s.layouts, err = layouts(c); err != nil {
+		return nil, usage(err)
+	}
+	o, err := s3Options(c)
+	if err != nil {
+		return nil, err
+	}
+	if s.Reader, err = s3.NewReader(cmd.Context(), o); err != nil {
+		return nil, &exitError{err: err, code: exitUsage}
+	}
+	return s, nil
+}
+
+// configuration loads the file if there is one, and puts the flags over it. The
+// default path need not exist.
+func (b *bucketFlags) configuration(cmd *cobra.Command) (*config.Config, error) {
+	path, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return nil, err
+	}
+	c := config.Default()
+	if _, err := os.Stat(path); cmd.Flags().Changed("config") || !errors.Is(err, os.ErrNotExist) {
+		if c, _, err = load(cmd); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range []struct {
+		to    *string
+		value string
+	}{{&c.S3.Endpoint, b.endpoint}, {&c.S3.Region, b.region}} {
+		if f.value != "" {
+			*f.to = f.value
+		}
+	}
+	c.S3.PathStyle = c.S3.PathStyle || b.pathStyle
+	if b.profile != "" { // instead of the agent's own credentials
+		c.S3.AccessKeyID, c.S3.SecretAccessKey, c.S3.SessionToken = "", "", ""
+		c.S3.AccessKeyIDFile, c.S3.SecretAccessKeyFile, c.S3.CredentialsFile, c.S3.RoleARN = "", "", "", ""
+		c.S3.Profile = b.profile
+	}
+	return c, nil
+}
+
+// parseURL reads s3://BUCKET/PREFIX.
+func parseURL(s string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(s, "s3://")
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	if !ok || bucket == "" {
+		return "", "", fmt.Errorf("%q is no bucket; write it like s3://my-events/prefix", s)
+	}
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	return bucket, prefix, nil
+}
+
+// layouts are the key templates of the inputs, each once, or else the one of
+// [s3]. A template without {input} can be that of one input only.
+func layouts(c *config.Config) (list []audit.Layout, err error) {
+	inputs := map[string][]string{}
+	var keys []string
+	for i := range c.Inputs {
+		k := c.Inputs[i].Key
+		if inputs[k] == nil {
+			keys = append(keys, k)
+		}
+		inputs[k] = append(inputs[k], c.Inputs[i].Name)
+	}
+	if keys == nil {
+		keys = []string{c.S3.Key}
+	}
+	for _, k := range keys {
+		t, err := chunk.ParseTemplate(k)
+		if err != nil {
+			return nil, err
+		}
+		l := audit.Layout{Parser: t.Parser(c.S3.Prefix)}
+		if !strings.Contains(k, "{input}") {
+			if len(inputs[k]) > 1 {
+				return nil, fmt.Errorf("key template %q does not say of which of %d inputs a chunk is, and each counts its own: put {input} into it", k, len(inputs[k]))
+			}
+			l.Input = strings.Join(inputs[k], "")
+		}
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// readError gives an error of reading the bucket its exit code and advice.
+func readError(err error) error {
+	var failed *sink.Error
+	if errors.As(err, &failed) {
+		return &exitError{err: err, code: exitFailure, hint: failed.Hint}
+	}
+	return err
+}
+
+// counter shows progress on a terminal and nothing elsewhere. total may be 0.
+func counter(w io.Writer, what string, total int) (add func(), done func()) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return func() {}, func() {}
+	}
+	bar := pb.New(total).SetWriter(w).Set("prefix", what+" ").Start()
+	return func() { bar.Increment() }, func() { bar.Finish() }
+}
+
+// onlyPath says whether args are at most one.
+func onlyPath(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage(fmt.Errorf("unexpected argument %q", args[1]))
+	}
+	return nil
+}
