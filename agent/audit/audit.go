@@ -80,21 +80,19 @@ func (a *Audit) AddDamage(o Object, reason error) {
 	a.damage = append(a.damage, Damage{o.Name, reason.Error()})
 }
 
-// Objects returns all objects: by input, queue and chunk number.
-func (a *Audit) Objects() []Object {
-	Sort(a.objects)
-	return a.objects
-}
+// Foreign returns how many keys could not be read.
+func (a *Audit) Foreign() int64 { return a.strange }
 
-// Sort puts objects into the order in which their records were spooled: by
-// input, queue and chunk number.
-func Sort(objects []Object) {
-	slices.SortFunc(objects, func(a, b Object) int {
+// Objects returns all objects in the order in which their records were spooled:
+// by input, queue and chunk number.
+func (a *Audit) Objects() []Object {
+	slices.SortFunc(a.objects, func(a, b Object) int {
 		return cmp.Or(
 			strings.Compare(a.Input, b.Input), strings.Compare(a.Queue, b.Queue),
 			cmp.Compare(a.Chunk, b.Chunk), strings.Compare(a.Name, b.Name),
 		)
 	})
+	return a.objects
 }
 
 // Report is what an audit has found.

@@ -197,8 +197,8 @@ func TestCheck(t *testing.T) {
 		"other count": {with("spoolship-records", "3"), zip(text), "spoolship-records"},
 	} {
 		o := Object{chunk.Key{Input: "app", Queue: queueA, Chunk: 7, Records: 2}, "key", 0}
-		never := func(error) bool { return false }
-		damage, failed := Check(o, tt.metadata, iotest.OneByteReader(bytes.NewReader(tt.body)), never)
+		c := Checker{Failed: func(error) bool { return false }}
+		damage, failed := c.Check(o, tt.metadata, iotest.OneByteReader(bytes.NewReader(tt.body)))
 		if failed != nil || (damage == nil) != (tt.want == "") || damage != nil && !strings.Contains(damage.Error(), tt.want) {
 			t.Errorf("%s: got %v, %v; want %q", name, damage, failed, tt.want)
 		}
@@ -210,23 +210,51 @@ func TestCheckFailure(t *testing.T) {
 	broken := errors.New("broken")
 	for _, body := range [][]byte{nil, zip("x\n")[:12], []byte("x\ny")} {
 		r := io.MultiReader(bytes.NewReader(body), iotest.ErrReader(broken))
-		damage, failed := Check(Object{}, nil, r, func(err error) bool { return errors.Is(err, broken) })
+		c := Checker{Failed: func(err error) bool { return errors.Is(err, broken) }}
+		damage, failed := c.Check(Object{}, nil, r)
 		if damage != nil || !errors.Is(failed, broken) {
 			t.Errorf("%q: got %v, %v", body, damage, failed)
 		}
 	}
 }
 
-func FuzzLineCounter(f *testing.F) {
-	f.Add([]byte("a\nb"), uint8(1))
-	f.Fuzz(func(t *testing.T, text []byte, step uint8) {
-		l := &lineCounter{}
-		for p := range slices.Chunk(text, int(step)+1) {
-			l.Write(p)
+// Lines are followed from object to object, but not over chunks that are missing
+// or lost, nor of inputs whose records do not have them whole.
+func TestLinesThatAreMissing(t *testing.T) {
+	record := func(offset int, message string) string {
+		return fmt.Sprintf("{\"file\":\"/a\",\"offset\":%d,\"message\":%q}\n", offset, message)
+	}
+	for name, tt := range map[string]struct {
+		second chunk.Key
+		text   string
+		want   string
+	}{
+		"next":       {chunk.Key{Input: "text", Chunk: 2, Records: 1}, record(4, "b"), ""},
+		"CR":         {chunk.Key{Input: "text", Chunk: 2, Records: 1}, record(5, "b"), ""},
+		"hole":       {chunk.Key{Input: "text", Chunk: 2, Records: 1}, record(6, "b"), "bytes 4 to 6 of /a are in no record"},
+		"later hole": {chunk.Key{Input: "text", Chunk: 2, Records: 2}, record(4, "b") + record(99, "c"), "bytes 6 to 99"},
+		"anew":       {chunk.Key{Input: "text", Chunk: 2, Records: 2}, record(0, "b") + record(9, "c"), "bytes 2 to 9"},
+		"after gap":  {chunk.Key{Input: "text", Chunk: 3, Records: 1}, record(99, "b"), ""},
+		"JSON":       {chunk.Key{Input: "app", Chunk: 2, Records: 1}, record(99, "b"), ""},
+	} {
+		c := Checker{Follow: map[string]bool{"text": true}, Failed: func(error) bool { return false }}
+		first := chunk.Key{Input: tt.second.Input, Chunk: 1, Records: 1}
+		if damage, err := c.Check(Object{first, "one", 0}, nil, strings.NewReader(record(0, "aaa"))); damage != nil || err != nil {
+			t.Fatal(damage, err)
 		}
-		want := int64(len(slices.Collect(bytes.Lines(text))))
-		if l.n != want {
-			t.Fatalf("got %d, want %d", l.n, want)
+		damage, err := c.Check(Object{tt.second, "two", 0}, nil, strings.NewReader(tt.text))
+		if err != nil || (damage == nil) != (tt.want == "") || damage != nil && !strings.Contains(damage.Error(), tt.want) {
+			t.Errorf("%s: got %v, %v; want %q", name, damage, err, tt.want)
 		}
-	})
+	}
+	c := Checker{Follow: map[string]bool{"text": true}, Failed: func(error) bool { return false }}
+	for i, text := range []string{record(0, "a"), "", record(99, "b")} { // the second is a tombstone
+		k := chunk.Key{Input: "text", Chunk: uint64(i + 1), Records: 1}
+		if text == "" {
+			k.Cause, k.Records = "dropped", 0
+		}
+		if damage, err := c.Check(Object{k, "key", 0}, nil, strings.NewReader(text)); damage != nil || err != nil {
+			t.Error(damage, err)
+		}
+	}
 }

@@ -3,8 +3,10 @@ package chunk
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -37,4 +39,31 @@ func Open(r io.Reader) (io.ReadCloser, error) {
 		return z.IOReadCloser(), nil
 	}
 	return io.NopCloser(b), nil
+}
+
+// Records yields the records of what Open returned, each with its newline,
+// however long; a last one that has none as it is. The bytes are valid until the
+// next. It ends with the first error.
+func Records(r io.Reader) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		b := bufio.NewReaderSize(r, 1<<16)
+		var long []byte
+		for {
+			record, err := b.ReadSlice('\n')
+			if len(long) > 0 || errors.Is(err, bufio.ErrBufferFull) {
+				long = append(long, record...)
+				record = long
+			}
+			switch {
+			case errors.Is(err, bufio.ErrBufferFull):
+				continue
+			case err != nil && !errors.Is(err, io.EOF):
+				yield(nil, err)
+				return
+			case len(record) > 0 && !yield(record, nil), err != nil:
+				return
+			}
+			long = long[:0]
+		}
+	}
 }

@@ -34,7 +34,9 @@ directory. What it knows to be in the bucket must be there, up to the newest;
 what it still has is not missed.
 
 With --deep every object is read too: it must decompress, have as many records
-as its key says, and the CRC-32 that was stored with it.
+as its key says, and the CRC-32 that was stored with it. Where the configuration
+has the input, as text in UTF-8 with file, offset and message in its records,
+no line between two others of a file may be missing.
 ` + bucketHelp + `
 Exit codes:
   0   every chunk up to the newest is there, once
@@ -65,7 +67,7 @@ Exit codes:
 			}
 			r := a.Report(states)
 			if !state && r.Objects == 0 {
-				return &exitError{err: fmt.Errorf("%s has no chunks, and %d other objects", src, r.ForeignKeys), code: exitFailure, hint: hintEmpty}
+				return noChunks(src, r.ForeignKeys)
 			}
 			return printAudit(cmd.OutOrStdout(), src, r, asJSON)
 		},
@@ -128,12 +130,13 @@ func readObjects(ctx context.Context, src *source, a *audit.Audit, stderr io.Wri
 	objects := a.Objects()
 	add, done := counter(stderr, "reading", len(objects))
 	defer done()
+	checker := audit.Checker{Follow: src.follow, Failed: isReadError}
 	for _, o := range objects {
 		stored, err := src.Get(ctx, o.Name)
 		if err != nil {
 			return err
 		}
-		damage, err := audit.Check(o, stored.Metadata, stored.Body, isReadError)
+		damage, err := checker.Check(o, stored.Metadata, stored.Body)
 		stored.Body.Close()
 		if err != nil {
 			return err
@@ -183,7 +186,13 @@ func printAudit(w io.Writer, src *source, r *audit.Report, asJSON bool) error {
 	return nil
 }
 
-const hintEmpty = "see the bucket and the prefix, and whether --config names the configuration whose key templates were used"
+// noChunks is the error of a bucket in which no chunks are.
+func noChunks(src *source, foreign int64) error {
+	return &exitError{
+		err: fmt.Errorf("%s has no chunks, and %d other objects", src, foreign), code: exitFailure,
+		hint: "see the bucket and the prefix, and whether --config names the configuration whose key templates were used",
+	}
+}
 
 const hintAudit = "see who can delete or write there (lifecycle rules, other programs); while an agent ships, --state knows what is still to come"
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cheggaaa/pb/v3"
@@ -51,6 +52,7 @@ type source struct {
 	bucket  string
 	prefix  string
 	layouts []audit.Layout
+	follow  map[string]bool // inputs whose records have all bytes of their lines
 }
 
 func (s *source) String() string { return "s3://" + s.bucket + "/" + s.prefix }
@@ -69,7 +71,12 @@ func (b *bucketFlags) open(cmd *cobra.Command, args []string) (*source, error) {
 	if c.S3.Bucket == "" {
 		return nil, usage(errors.New("no bucket: name it as s3://BUCKET/PREFIX, or name a configuration with --config"))
 	}
-	s := &source{config: c, bucket: c.S3.Bucket, prefix: c.S3.Prefix}
+	s := &source{config: c, bucket: c.S3.Bucket, prefix: c.S3.Prefix, follow: map[string]bool{}}
+	for i := range c.Inputs {
+		in := &c.Inputs[i]
+		s.follow[in.Name] = in.Format == "text" && in.Encoding == "utf-8" && slices.Contains(in.Fields, "file") &&
+			slices.Contains(in.Fields, "offset") && slices.Contains(in.Fields, "message")
+	}
 	if s.layouts, err = layouts(c); err != nil {
 		return nil, usage(err)
 	}

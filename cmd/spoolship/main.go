@@ -137,7 +137,7 @@ through crashes, rotations and outages.
 	}
 	root.PersistentFlags().StringP("config", "c", "/etc/spoolship/spoolship.toml", "configuration file")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(newRun(), newCheck(), newStatus(), newReload(), newFlush(), newPause(true), newPause(false), newSpool(), newAudit(), newPolicy(), newVersion(), newGenerate())
+	root.AddCommand(newRun(), newCheck(), newStatus(), newReload(), newFlush(), newPause(true), newPause(false), newSpool(), newAudit(), newCat(), newPolicy(), newVersion(), newGenerate())
 	return root
 }
 

@@ -99,9 +99,20 @@ func (r *Reader) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 }
 
 // Get opens the object of that key; the caller closes its body. Its error is an
-// *sink.Error.
+// *sink.Error. A body that breaks off is asked for again from there, as long as
+// the object is the same.
 func (r *Reader) Get(ctx context.Context, key string) (*Stored, error) {
-	in := &awss3.GetObjectInput{Bucket: &r.options.Bucket, Key: &key, RequestPayer: r.options.payer()}
+	out, err := r.get(ctx, key, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Stored{Metadata: out.Metadata, Body: &download{out.Body, r, ctx, key, out.ETag, 0, resumes}}, nil
+}
+
+// get asks for an object, from a range on of that which has that ETag if they
+// are not nil.
+func (r *Reader) get(ctx context.Context, key string, from, etag *string) (*awss3.GetObjectOutput, error) {
+	in := &awss3.GetObjectInput{Bucket: &r.options.Bucket, Key: &key, RequestPayer: r.options.payer(), Range: from, IfMatch: etag}
 	if r.options.BucketOwner != "" {
 		in.ExpectedBucketOwner = &r.options.BucketOwner
 	}
@@ -109,7 +120,7 @@ func (r *Reader) Get(ctx context.Context, key string) (*Stored, error) {
 	if err != nil {
 		return nil, r.failed(ctx, "get", key, err)
 	}
-	return &Stored{Metadata: out.Metadata, Body: &download{out.Body, func(err error) error { return r.failed(ctx, "get", key, err) }}}, nil
+	return out, nil
 }
 
 // Close closes the idle connections.
@@ -120,19 +131,43 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// download tells failures to read an object from damage of what is in it.
+// resumes is how often a download is asked for again.
+const resumes = 3
+
+// download is a body that goes on where it broke off. It tells failures to read
+// it from damage of what is in it.
 type download struct {
 	io.ReadCloser
-	failed func(error) error
+	r    *Reader
+	ctx  context.Context //nolint:containedctx // of the call of Get, whose result this is
+	key  string
+	etag *string
+	at   int64 // bytes read
+	left int   // resumes
 }
 
 // Read implements io.Reader.
 func (d *download) Read(p []byte) (int, error) {
-	n, err := d.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is never wrapped by a reader
-		err = d.failed(err)
+	for {
+		n, err := d.ReadCloser.Read(p)
+		d.at += int64(n)
+		switch {
+		case err == nil || err == io.EOF: //nolint:errorlint // io.EOF is never wrapped by a reader
+			return n, err
+		case d.left == 0 || d.etag == nil || d.ctx.Err() != nil:
+			return n, d.r.failed(d.ctx, "get", d.key, err)
+		}
+		d.left--
+		from := fmt.Sprintf("bytes=%d-", d.at)
+		out, err := d.r.get(d.ctx, d.key, &from, d.etag)
+		if err != nil {
+			return n, err
+		}
+		d.Close()
+		if d.ReadCloser = out.Body; n > 0 {
+			return n, nil
+		}
 	}
-	return n, err
 }
 
 // failed makes the error of a call: what failed, why, and what can be done.

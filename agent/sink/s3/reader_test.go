@@ -144,3 +144,70 @@ func TestGet(t *testing.T) {
 		t.Errorf("got %q, %v, %v", body, err, o.Metadata)
 	}
 }
+
+// A download that breaks off goes on from there, a few times, and never with
+// another object's bytes.
+func TestGetResumes(t *testing.T) {
+	const content = "0123456789abcdef"
+	var breaks, calls atomic.Int64
+	var replaced atomic.Bool
+	r := newReader(t, func(w http.ResponseWriter, q *http.Request) {
+		if calls.Add(1) > 1 && q.Header.Get("If-Match") != `"1"` {
+			t.Errorf("went on with If-Match %q", q.Header.Get("If-Match"))
+		}
+		from, etag := 0, `"1"`
+		if replaced.Load() {
+			etag = `"2"`
+		}
+		if s := q.Header.Get("Range"); s != "" {
+			fmt.Sscanf(s, "bytes=%d-", &from)
+		}
+		if m := q.Header.Get("If-Match"); m != "" && m != etag {
+			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
+			return
+		}
+		w.Header().Set("ETag", etag)
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)-from))
+		to := len(content)
+		if breaks.Add(-1) >= 0 {
+			to = min(to, from+3)
+		}
+		if from > 0 {
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		io.WriteString(w, content[from:to])
+	})
+	get := func() (string, error) {
+		o, err := r.Get(t.Context(), "key")
+		if err != nil {
+			return "", err
+		}
+		defer o.Body.Close()
+		body, err := io.ReadAll(o.Body)
+		return string(body), err
+	}
+	for n := range int64(resumes + 1) {
+		breaks.Store(n)
+		calls.Store(0)
+		if body, err := get(); body != content || err != nil || calls.Load() != n+1 {
+			t.Errorf("%d breaks: got %q, %v in %d calls", n, body, err, calls.Load())
+		}
+	}
+	breaks.Store(resumes + 1)
+	calls.Store(0)
+	if body, err := get(); err == nil {
+		t.Errorf("got %q", body)
+	}
+	breaks.Store(1)
+	calls.Store(0)
+	o, err := r.Get(t.Context(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Body.Close()
+	replaced.Store(true)
+	var e *sink.Error
+	if _, err := io.ReadAll(o.Body); !errors.As(err, &e) || e.Status != http.StatusPreconditionFailed {
+		t.Errorf("a replaced object: %v", err)
+	}
+}

@@ -9,6 +9,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -91,5 +95,63 @@ func TestAudit(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 3 || report.Complete || report.Missing != 1 || report.Records != 20 {
 		t.Errorf("--json: exit code %d, %v\n%s", code, err, out)
+	}
+}
+
+// Records come back in order, those that are wanted.
+func TestCat(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, false)
+	p := s.run(nil)
+	for i := range 3 { // a chunk each
+		s.write("a.log", 10)
+		s.shipped(int64(10 * (i + 1)))
+	}
+	if err := p.Stop(limit); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join(s.Logs(), "a.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := slices.Collect(strings.Lines(string(want)))
+	for _, tt := range []struct {
+		args []string
+		out  string
+	}{
+		{nil, string(want)},
+		{[]string{"s3://events/", "--since", "1h", "--until", "2999-01-01"}, string(want)},
+		{[]string{"--grep", regexp.QuoteMeta(strings.TrimSpace(lines[17])) + "$"}, lines[17]},
+		{[]string{"--grep", "no such"}, ""},
+	} {
+		code, out, errs := s.command(append([]string{"cat"}, tt.args...)...)
+		if code != 0 || out != tt.out || errs != "" {
+			t.Errorf("cat %v: exit code %d\n%s%s", tt.args, code, out, errs)
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--input", "typo"}, 1, `none of the 3 objects in s3://events/ is selected`},
+		{[]string{"--host", "typo"}, 1, "by their keys they are of the inputs"},
+		{[]string{"--until", "48h"}, 1, "is selected"},
+		{[]string{"--since", "yesterday"}, 2, `--since: "yesterday" is no time`},
+		{[]string{"--grep", "("}, 2, "--grep: error parsing regexp"},
+		{[]string{"s3://events/typo"}, 1, "has no chunks"},
+	} {
+		code, out, errs := s.command(append([]string{"cat"}, tt.args...)...)
+		if code != tt.code || out != "" || !strings.Contains(errs, tt.says) {
+			t.Errorf("cat %v: exit code %d\n%s%s", tt.args, code, out, errs)
+		}
+	}
+	objects, err := s.Objects(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.object(http.MethodPut, objects[1].Name, "\x1f\x8bnot gzip")
+	if code, out, errs := s.command("cat"); code != 1 || out != strings.Join(lines[:10], "") || !strings.Contains(errs, objects[1].Name+": gzip header") {
+		t.Errorf("a damaged object: exit code %d\n%s%s", code, out, errs)
 	}
 }
