@@ -18,6 +18,7 @@ const (
 	causeConfig = "configuration"
 	causeDrop   = "dropped"
 	causeStuck  = "stuck"
+	causeClock  = "clock"
 
 	causeTelemetry = "telemetry"
 )
@@ -98,7 +99,7 @@ func (h *health) ok(cause string) {
 
 // stalls says whether lines are not read on because of cause.
 func stalls(cause string) bool {
-	return cause == causeFull || cause == causeSpool || cause == causeStuck
+	return cause == causeFull || cause == causeSpool || cause == causeStuck || cause == causeClock
 }
 
 // problems returns what is wrong now: first what stalls, then the oldest.

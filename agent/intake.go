@@ -52,8 +52,9 @@ type intake struct {
 	interval time.Duration
 	hook     func(string) error
 	health   *health
+	clock    clock
 	throttle *throttle                                  // of reading; nil: none
-	once     bool                                       // a full spool that nothing can empty is an error
+	once     bool                                       // what nothing here can end is not waited for
 	drop     func(full error, size int64) (bool, error) // gives up what is oldest; nil: a full spool is waited for
 
 	inFlight atomic.Int64 // bytes of lines taken and not yet durable
@@ -89,6 +90,7 @@ func newIntake(sp *spool.Spool, plans []plan, prefix string, interval time.Durat
 	n := workers() + 2 // one a worker, one being filled, one being committed
 	in := &intake{
 		spool: sp, plans: plans, prefix: prefix, interval: interval, hook: hook, health: h,
+		clock:   clock{now: time.Now, every: time.Second, health: h},
 		reading: &pulse{}, pulse: pulse{loop: "intake"}, waits: newWaits(len(plans)),
 		free: make(chan *batch, n), work: make(chan *batch, n), order: make(chan *batch, n),
 	}
@@ -181,6 +183,9 @@ func (in *intake) current(ctx context.Context) (*batch, error) {
 		return in.cur, nil
 	}
 	in.reading.rest()
+	if err := in.clock.settle(ctx, in.once); err != nil {
+		return nil, err
+	}
 	select {
 	case in.cur = <-in.free:
 	case <-ctx.Done():
