@@ -15,6 +15,7 @@ SIZE   ?= 1GiB
 RUNS   ?= 3
 PARTS  ?=
 BASE   ?= HEAD
+SECONDS ?= 12
 
 .PHONY: build test lint demo crash bench e2e soak clean
 
@@ -61,7 +62,7 @@ bench-compare: harness ## the backfills against another commit: BASE=main~1
 	bin/spoolship-e2e compare -base $(BASE) -json bin/bench-compare.json
 
 e2e: harness ## the binary on bad input, and on everything that can happen to a file: a line per row
-	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v '/matrix$$\|/conformance$$\|/query$$')
+	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v '/matrix$$\|/conformance$$\|/query$$\|/outage$$')
 	cd internal/e2e/matrix && $(GO) test -count=1 -timeout 10m -parallel 4 -tags e2e
 
 .PHONY: s3 query
@@ -76,6 +77,10 @@ bin/duckdb: internal/e2e/query/package-lock.json
 	rm -rf $@ && mkdir -p $@
 	cp internal/e2e/query/package*.json $@
 	if command -v npm >/dev/null; then npm ci --prefix $@ --no-audit --no-fund; else echo 'skipped: npm is missing'; fi
+
+.PHONY: outage
+outage: harness ## the store fails in five ways for SECONDS each, at 20,000 lines/s: a line per way
+	cd internal/e2e/outage && OUTAGE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 2h -tags e2e
 
 soak: ## HISTORIES (or N) random lives of a log file, about 120 a second
 	$(GO) test ./tailer -run TestHistories -rapid.checks=$(if $(filter command,$(firstword $(origin N))),$(N),$(HISTORIES)) -rapid.seed=$(SEED) -timeout 60m

@@ -96,3 +96,14 @@ func TestUsage(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 }
+
+// The figures of this process are there and in order; nobody has none.
+func TestMemoryOf(t *testing.T) {
+	m := MemoryOf(os.Getpid())
+	if m.Anon <= 0 || m.RSS < m.Anon || m.Peak < m.RSS {
+		t.Errorf("%+v", m)
+	}
+	if m := MemoryOf(0); m != (Memory{}) { // no process has this id
+		t.Errorf("of nobody: %+v", m)
+	}
+}

@@ -40,11 +40,10 @@ func (p *Proc) watch() {
 	}()
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
-	status := "/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/status"
 	for {
 		select {
 		case <-tick.C:
-			p.peak = max(p.peak, anonymous(status))
+			p.peak = max(p.peak, p.Memory().Anon)
 		case <-gone:
 			close(p.done)
 			return
@@ -52,17 +51,28 @@ func (p *Proc) watch() {
 	}
 }
 
-// anonymous reads RssAnon; 0 if the process is gone.
-func anonymous(status string) int64 {
-	b, err := os.ReadFile(status)
+// Memory is what a running process has, in bytes. Its peak is the kernel's
+// VmHWM and not getrusage's ru_maxrss, which a child inherits from the process
+// that started it: the benchmark maps whole data files.
+type Memory struct{ RSS, Anon, Peak int64 }
+
+// MemoryOf returns zeros if there is no such process.
+func MemoryOf(pid int) Memory {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
-		return 0
+		return Memory{}
 	}
-	_, rest, _ := strings.Cut(string(b), "RssAnon:")
-	value, _, _ := strings.Cut(rest, "kB")
-	n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-	return n << 10
+	field := func(name string) int64 {
+		_, rest, _ := strings.Cut(string(b), name)
+		value, _, _ := strings.Cut(rest, "kB")
+		n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		return n << 10
+	}
+	return Memory{RSS: field("VmRSS:"), Anon: field("RssAnon:"), Peak: field("VmHWM:")}
 }
+
+// Memory returns what a running process has.
+func (p *Proc) Memory() Memory { return MemoryOf(p.cmd.Process.Pid) }
 
 // CPU returns what a running process has used so far.
 func (p *Proc) CPU() time.Duration {

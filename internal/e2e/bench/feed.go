@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -21,6 +20,7 @@ type feed struct {
 	writes []write
 	seen   int // writes that passed has counted
 	lines  int64
+	end    int64 // bytes
 }
 
 // write is one write call: what the file and the line count came to, and when
@@ -36,47 +36,17 @@ func newFeed(dir string, i int) *feed {
 	return &feed{name: name, path: filepath.Join(dir, name+".log"), source: logs.NewEvents(uint64(i), name)}
 }
 
-// run writes rate lines per second until ctx ends, every few milliseconds the
-// lines that are due.
+// run writes rate lines per second until ctx ends.
 func (f *feed) run(ctx context.Context, rate float64) error {
-	file, err := os.Create(f.path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	began := time.Now()
-	var buf []byte
-	var end int64
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-		due := int64(time.Since(began).Seconds()*rate) - f.lines
-		buf = buf[:0]
-		for range due {
-			buf = f.source.Append(buf)
-		}
-		if len(buf) == 0 {
-			continue
-		}
-		at := time.Now()
-		if _, err := file.Write(buf); err != nil {
-			return err
-		}
-		end += int64(len(buf))
-		f.note(write{end: end, lines: f.lines + due, at: at})
-	}
+	return logs.Steady(ctx, f.path, f.source, rate, f.note)
 }
 
-func (f *feed) note(w write) {
+func (f *feed) note(lines, bytes int64, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.writes = append(f.writes, w)
-	f.lines = w.lines
+	f.lines += lines
+	f.end += bytes
+	f.writes = append(f.writes, write{end: f.end, lines: f.lines, at: at})
 }
 
 // passed appends, for each line that offset covers and that was not counted

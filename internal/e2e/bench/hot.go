@@ -149,15 +149,13 @@ func ignoreEnd(ctx context.Context, err error) error {
 
 // trickle appends a line to one file after the other until ctx ends.
 func trickle(ctx context.Context, feeds []*feed) error {
-	ends := make([]int64, len(feeds))
 	for i := 0; pause(ctx, trickleGap) == nil; i = (i + 1) % len(feeds) {
 		f, at := feeds[i], time.Now()
 		text := f.source.Append(nil)
 		if err := appendTo(f.path, text); err != nil {
 			return err
 		}
-		ends[i] += int64(len(text))
-		f.note(write{end: ends[i], lines: f.lines + 1, at: at})
+		f.note(1, int64(len(text)), at)
 	}
 	return nil
 }

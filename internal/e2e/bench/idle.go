@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spoolship/spoolship/internal/e2e/agentproc"
 	"github.com/spoolship/spoolship/internal/e2e/logs"
 )
 
@@ -167,8 +168,8 @@ func (l *live) idleMode(ctx context.Context, paths []string, window time.Duratio
 	}
 	m.Seconds = time.Since(since).Seconds()
 	m.CPU = (l.proc.CPU() - used).Seconds() / m.Seconds
-	mem := memoryOf(s.PID)
-	m.RSS, m.Anon, m.Descriptors = float64(mem.rss)/(1<<20), float64(mem.anon)/(1<<20), descriptors(s.PID)
+	mem := agentproc.MemoryOf(s.PID)
+	m.RSS, m.Anon, m.Descriptors = float64(mem.RSS)/(1<<20), float64(mem.Anon)/(1<<20), descriptors(s.PID)
 	if m.Append, err = appendOneByOne(ctx, p, paths); err != nil || !later {
 		return m, err
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spoolship/spoolship/internal/e2e/agentproc"
 	"github.com/spoolship/spoolship/internal/e2e/logs"
 )
 
@@ -103,7 +104,7 @@ func (b *bench) runOutage(ctx context.Context, size int64) (*Outage, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.RSS = float64(memoryOf(s.PID).peak) / (1 << 20)
+	m.RSS = float64(agentproc.MemoryOf(s.PID).Peak) / (1 << 20)
 	l.proc.Kill()
 	m.Anon = float64(l.proc.Usage().Anon) / (1 << 20)
 	return m, nil
@@ -126,7 +127,7 @@ func spread(dir string, size int64) (total int64, err error) {
 func (l *live) sampleGrowth(ctx context.Context, p *probe, size int64) ([]sample, error) {
 	var samples []sample
 	_, err := p.await(ctx, pollEvery, drainLimit, func(s status) bool {
-		anon := memoryOf(s.PID).anon
+		anon := agentproc.MemoryOf(s.PID).Anon
 		if n := s.bytes(); n > 0 && n < size-lastBatches {
 			samples = append(samples, sample{time.Now(), l.proc.CPU(), n, anon})
 		}

@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/spoolship/spoolship/internal/e2e/agentproc"
 )
 
 // status is the part of GET /status that the benchmark uses.
@@ -94,26 +94,6 @@ func (p *probe) await(ctx context.Context, every, limit time.Duration, ok func(s
 	}
 }
 
-// memory is what a running process has. Its peak is the kernel's VmHWM and not
-// getrusage's ru_maxrss, which a child inherits from the process that started
-// it: here that maps whole data files.
-type memory struct{ rss, anon, peak int64 }
-
-// memoryOf returns zeros if the process is gone.
-func memoryOf(pid int) memory {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return memory{}
-	}
-	field := func(name string) int64 {
-		_, rest, _ := strings.Cut(string(b), name)
-		value, _, _ := strings.Cut(rest, "kB")
-		n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-		return n << 10
-	}
-	return memory{rss: field("VmRSS:"), anon: field("RssAnon:"), peak: field("VmHWM:")}
-}
-
 // peakEvery bounds what is missed of the peak at the end of a process.
 const peakEvery = 20 * time.Millisecond
 
@@ -139,7 +119,7 @@ func watchPeak(ctx context.Context, socket string, done <-chan struct{}) <-chan 
 				pid = s.PID
 				continue
 			}
-			peak = max(peak, memoryOf(pid).peak)
+			peak = max(peak, agentproc.MemoryOf(pid).Peak)
 		}
 	}()
 	return result

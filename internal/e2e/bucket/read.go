@@ -42,26 +42,38 @@ func (l *Location) client() *s3.Client {
 	})
 }
 
-// Read lists the bucket and returns all objects in the order of their keys.
-// An object that does not decode is an error that names it.
+// Read returns all objects of the bucket in the order of their keys. An object
+// that does not decode is an error that names it.
 func Read(ctx context.Context, l Location) ([]Object, error) {
-	client := l.client()
 	var objects []Object
+	err := Each(ctx, l, func(o Object) error {
+		objects = append(objects, o)
+		return nil
+	})
+	return objects, err
+}
+
+// Each is Read for buckets that do not fit into memory. It returns the first
+// error, also of see.
+func Each(ctx context.Context, l Location, see func(Object) error) error {
+	client := l.client()
 	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &l.Prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", l.Bucket, err)
+			return fmt.Errorf("list %s: %w", l.Bucket, err)
 		}
 		for _, entry := range page.Contents {
 			o, err := get(ctx, client, &l, *entry.Key)
-			if err != nil {
-				return nil, err
+			if err == nil {
+				err = see(o)
 			}
-			objects = append(objects, o)
+			if err != nil {
+				return err
+			}
 		}
 	}
-	return objects, nil
+	return nil
 }
 
 func get(ctx context.Context, client *s3.Client, l *Location, name string) (Object, error) {

@@ -99,12 +99,17 @@ func (r *Rig) Config() agentproc.Config {
 	}
 }
 
-// Objects reads the bucket.
-func (r *Rig) Objects(ctx context.Context) ([]bucket.Object, error) {
-	return bucket.Read(ctx, bucket.Location{
+// Bucket is where everything is shipped to.
+func (r *Rig) Bucket() bucket.Location {
+	return bucket.Location{
 		Endpoint: r.Server.URL(), Region: s3dev.Region, Bucket: bucketName,
 		AccessKey: s3dev.AccessKey, SecretKey: s3dev.SecretKey,
-	})
+	}
+}
+
+// Objects reads the bucket.
+func (r *Rig) Objects(ctx context.Context) ([]bucket.Object, error) {
+	return bucket.Read(ctx, r.Bucket())
 }
 
 // Compare reads the bucket and compares it with what was written. What the

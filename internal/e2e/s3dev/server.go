@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Server is an HTTP listener on loopback that can go away and come back.
+// Server is an HTTP listener that can go away and come back.
 // Its methods may be called by any goroutine.
 type Server struct {
 	addr    string
@@ -28,22 +28,27 @@ const (
 	firstPort = 20000
 	lastPort  = 32000
 	portTries = 64
+
+	loopback = "127.0.0.1"
 )
 
 // Listen serves h on a free loopback port until Close.
-func Listen(h http.Handler) (*Server, error) {
+func Listen(h http.Handler) (*Server, error) { return ListenAt(loopback, h) }
+
+// ListenAt is Listen at another address of this machine.
+func ListenAt(ip string, h http.Handler) (*Server, error) {
 	var err error
 	for range portTries {
-		s := &Server{handler: h, addr: freeAddr()}
+		s := &Server{handler: h, addr: freeAddr(ip)}
 		if err = s.Up(); err == nil {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("no free loopback port from %d to %d: %w", firstPort, lastPort, err)
+	return nil, fmt.Errorf("no free port of %s from %d to %d: %w", ip, firstPort, lastPort, err)
 }
 
-func freeAddr() string {
-	return fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))
+func freeAddr(ip string) string {
+	return fmt.Sprintf("%s:%d", ip, firstPort+rand.IntN(lastPort-firstPort))
 }
 
 // URL is the endpoint, for example http://127.0.0.1:20123.

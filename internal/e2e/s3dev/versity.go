@@ -50,7 +50,7 @@ func StartVersity(ctx context.Context, bin, dir, bucket string) (*Versity, error
 		return nil, err
 	}
 	defer out.Close()
-	v := &Versity{addr: freeAddr(), root: root, done: make(chan struct{}), transport: &http.Transport{}}
+	v := &Versity{addr: freeAddr(loopback), root: root, done: make(chan struct{}), transport: &http.Transport{}}
 	if err := v.Bucket(bucket); err != nil {
 		return nil, err
 	}
