@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // policy is an IAM or bucket policy document:
@@ -48,10 +49,51 @@ func newPolicy() *cobra.Command {
 	return cmd
 }
 
+// putNeeds is what putting objects takes in either policy.
+type putNeeds struct {
+	bucket, prefix string
+	acl, tags      bool
+}
+
+func (n *putNeeds) flags(f *pflag.FlagSet) {
+	f.StringVar(&n.bucket, "bucket", "", "name of the bucket")
+	f.StringVar(&n.prefix, "prefix", "", "allow only keys that begin with it, as s3.prefix does")
+	f.BoolVar(&n.acl, "acl", false, "allow what s3.acl needs, s3:PutObjectAcl")
+	f.BoolVar(&n.tags, "tags", false, "allow what s3.tags needs, s3:PutObjectTagging")
+}
+
+func (n *putNeeds) check() error {
+	switch {
+	case !bucketForm.MatchString(n.bucket):
+		return fmt.Errorf("--bucket: must be the name of a bucket (got %q)", n.bucket)
+	case strings.ContainsAny(n.prefix, "*?$") || strings.HasPrefix(n.prefix, "/"):
+		return fmt.Errorf("--prefix: must not begin with \"/\" or contain *, ? or $, which mean something in a policy (got %q)", n.prefix)
+	}
+	return nil
+}
+
+// arns are those of the bucket and of the objects below the prefix.
+func (n *putNeeds) arns(partition string) (bucket, objects string) {
+	bucket = "arn:" + partition + ":s3:::" + n.bucket
+	return bucket, bucket + "/" + n.prefix + "*"
+}
+
+func (n *putNeeds) put(objects string) statement {
+	s := allow("PutObjects", objects, "s3:PutObject")
+	if n.acl {
+		s.Action = append(s.Action, "s3:PutObjectAcl")
+	}
+	if n.tags {
+		s.Action = append(s.Action, "s3:PutObjectTagging")
+	}
+	return s
+}
+
 // iamNeeds is what an IAM policy is made for.
 type iamNeeds struct {
-	partition, bucket, prefix, kms string
-	read                           bool
+	putNeeds
+	partition, kms string
+	read           bool
 }
 
 func newPolicyIAM() *cobra.Command {
@@ -61,7 +103,8 @@ func newPolicyIAM() *cobra.Command {
 		Short: "For the user or role that the agent runs as",
 		Long: `Iam prints a policy to attach to the IAM user or role that the agent runs as.
 It allows s3:PutObject and nothing else; --read adds what reading objects back
-takes, and --kms the use of the key that the bucket is encrypted with.
+takes, --kms the use of the key that the bucket is encrypted with, and --acl
+and --tags what those settings of [s3] need.
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,8 +115,7 @@ takes, and --kms the use of the key that the bucket is encrypted with.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&n.bucket, "bucket", "", "name of the bucket")
-	f.StringVar(&n.prefix, "prefix", "", "allow only keys that begin with it, as s3.prefix does")
+	n.flags(f)
 	f.BoolVar(&n.read, "read", false, "allow listing and reading as well")
 	f.StringVar(&n.kms, "kms", "", "ARN of the bucket's KMS key")
 	f.StringVar(&n.partition, "partition", "aws", "aws, aws-cn or aws-us-gov")
@@ -88,23 +130,13 @@ func (n iamNeeds) check() error {
 		return fmt.Errorf("--kms: must be the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID; policies know no aliases (got %q)", n.kms)
 	case n.kms != "" && key[1] != n.partition:
 		return fmt.Errorf("--kms: the key is in partition %s: add --partition %s", key[1], key[1])
-	case strings.ContainsAny(n.prefix, "*?$") || strings.HasPrefix(n.prefix, "/"):
-		return fmt.Errorf("--prefix: must not begin with \"/\" or contain *, ? or $, which mean something in a policy (got %q)", n.prefix)
 	}
-	return checkBucketName(n.bucket)
-}
-
-func checkBucketName(name string) error {
-	if !bucketForm.MatchString(name) {
-		return fmt.Errorf("--bucket: must be the name of a bucket (got %q)", name)
-	}
-	return nil
+	return n.putNeeds.check()
 }
 
 func (n iamNeeds) policy() policy {
-	bucket := "arn:" + n.partition + ":s3:::" + n.bucket
-	objects := bucket + "/" + n.prefix + "*"
-	p := policy{policyVersion, []statement{allow("PutObjects", objects, "s3:PutObject")}}
+	bucket, objects := n.arns(n.partition)
+	p := policy{policyVersion, []statement{n.put(objects)}}
 	if n.read {
 		list := allow("ListObjects", bucket, "s3:ListBucket")
 		if n.prefix != "" {
@@ -128,8 +160,9 @@ func allow(sid, resource string, actions ...string) statement {
 
 // bucketNeeds is what a bucket policy is made for.
 type bucketNeeds struct {
-	bucket, principal string
-	tls, once         bool
+	putNeeds
+	principal             string
+	tls, once, encryption bool
 }
 
 func newPolicyBucket() *cobra.Command {
@@ -142,7 +175,8 @@ user of any account, put objects and do nothing else; what it runs as must be
 allowed the same by its own account (spoolship policy iam).
 
 With --write-once the bucket refuses uploads that could replace an object:
-set conditional = "always" in [s3] then.
+set conditional = "always" in [s3] then. With --require-encryption it refuses
+uploads that leave their encryption to the bucket: set encryption in [s3].
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -153,9 +187,10 @@ set conditional = "always" in [s3] then.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&n.bucket, "bucket", "", "name of the bucket")
+	n.flags(f)
 	f.StringVar(&n.principal, "principal", "", "ARN of the role or user that puts objects")
 	f.BoolVar(&n.tls, "require-tls", false, "refuse every request that is not encrypted on the way")
+	f.BoolVar(&n.encryption, "require-encryption", false, "refuse uploads that name no encryption")
 	f.BoolVar(&n.once, "write-once", false, "refuse uploads without If-None-Match")
 	return cmd
 }
@@ -164,26 +199,29 @@ func (n bucketNeeds) check() error {
 	if !principalForm.MatchString(n.principal) {
 		return fmt.Errorf("--principal: must be the ARN of a role, user or account, for example arn:aws:iam::123456789012:role/spoolship (got %q)", n.principal)
 	}
-	return checkBucketName(n.bucket)
+	return n.putNeeds.check()
 }
 
 // policy has the partition of the principal: no policy reaches across.
 func (n bucketNeeds) policy() policy {
-	bucket := "arn:" + principalForm.FindStringSubmatch(n.principal)[1] + ":s3:::" + n.bucket
-	put := allow("PutObjects", bucket+"/*", "s3:PutObject")
+	bucket, objects := n.arns(principalForm.FindStringSubmatch(n.principal)[1])
+	put := n.put(objects)
 	put.Principal = map[string]string{"AWS": n.principal}
 	p := policy{policyVersion, []statement{put}}
-	if n.tls {
+	deny := func(sid, action, operator, key, value string, resources ...string) {
 		p.Statement = append(p.Statement, statement{
-			Sid: "RequireTLS", Effect: "Deny", Principal: "*", Action: []string{"s3:*"}, Resource: []string{bucket, bucket + "/*"},
-			Condition: map[string]map[string]string{"Bool": {"aws:SecureTransport": "false"}},
+			Sid: sid, Effect: "Deny", Principal: "*", Action: []string{action}, Resource: resources,
+			Condition: map[string]map[string]string{operator: {key: value}},
 		})
 	}
+	if n.tls {
+		deny("RequireTLS", "s3:*", "Bool", "aws:SecureTransport", "false", bucket, bucket+"/*")
+	}
+	if n.encryption {
+		deny("RequireEncryption", "s3:PutObject", "Null", "s3:x-amz-server-side-encryption", "true", bucket+"/*")
+	}
 	if n.once {
-		p.Statement = append(p.Statement, statement{
-			Sid: "WriteOnce", Effect: "Deny", Principal: "*", Action: []string{"s3:PutObject"}, Resource: []string{bucket + "/*"},
-			Condition: map[string]map[string]string{"Null": {"s3:if-none-match": "true"}},
-		})
+		deny("WriteOnce", "s3:PutObject", "Null", "s3:if-none-match", "true", bucket+"/*")
 	}
 	return p
 }

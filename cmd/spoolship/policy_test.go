@@ -103,6 +103,7 @@ func holds(t *testing.T, conditions map[string]map[string]string, context map[st
 // Each policy is the golden one, and allows exactly what is listed.
 func TestPolicies(t *testing.T) {
 	tls := map[string]string{"aws:SecureTransport": "true"}
+	encrypted := map[string]string{"s3:x-amz-server-side-encryption": "aws:kms"}
 	for name, test := range map[string]struct {
 		args        []string
 		allow, deny []call
@@ -128,6 +129,27 @@ func TestPolicies(t *testing.T) {
 				{role, "s3:ListBucket", "arn:aws-us-gov:s3:::events", nil}, {role, "s3:PutObject", "arn:aws:s3:::events/logs/a", tls},
 				{role, "s3:ListBucket", "arn:aws-us-gov:s3:::events", map[string]string{"s3:prefix": "x"}},
 				{role, "kms:GenerateDataKey", kms + "3", nil}, {role, "kms:ScheduleKeyDeletion", kms, nil},
+			},
+		},
+		"iam-objects": {
+			[]string{"iam", "--bucket", "events", "--acl", "--tags"},
+			[]call{
+				{role, "s3:PutObject", "arn:aws:s3:::events/a", tls}, {role, "s3:PutObjectAcl", "arn:aws:s3:::events/a", tls},
+				{role, "s3:PutObjectTagging", "arn:aws:s3:::events/a", tls},
+			},
+			[]call{
+				{role, "s3:GetObjectTagging", "arn:aws:s3:::events/a", tls}, {role, "s3:PutBucketAcl", "arn:aws:s3:::events", tls},
+				{role, "s3:PutObjectAcl", "arn:aws:s3:::events2/a", tls}, {role, "s3:DeleteObjectTagging", "arn:aws:s3:::events/a", tls},
+			},
+		},
+		"bucket-objects": {
+			[]string{"bucket", "--bucket", "events", "--principal", role, "--prefix", "logs/", "--acl", "--require-encryption"},
+			[]call{
+				{role, "s3:PutObject", "arn:aws:s3:::events/logs/a", encrypted}, {role, "s3:PutObjectAcl", "arn:aws:s3:::events/logs/a", nil},
+			},
+			[]call{
+				{role, "s3:PutObject", "arn:aws:s3:::events/logs/a", tls}, {role, "s3:PutObject", "arn:aws:s3:::events/a", encrypted},
+				{role, "s3:PutObjectTagging", "arn:aws:s3:::events/logs/a", encrypted}, {other, "s3:PutObjectAcl", "arn:aws:s3:::events/logs/a", nil},
 			},
 		},
 		"bucket": {
@@ -193,6 +215,7 @@ func TestPolicyMistakes(t *testing.T) {
 		"--prefix: must":             "iam --bucket abc --prefix a*",
 		"--principal: must":          "bucket --bucket abc",
 		"--principal: must be":       "bucket --bucket abc --principal *",
+		"--prefix: must not":         "bucket --bucket abc --principal " + role + " --prefix /a",
 		"unexpected argument":        "bucket x",
 	} {
 		_, err := printed(strings.Fields(args)...)

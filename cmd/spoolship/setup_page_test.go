@@ -16,10 +16,11 @@ import (
 var (
 	docTOML    = regexp.MustCompile("(?s)```toml\n(.*?)```")
 	docPolicy  = regexp.MustCompile(`(?m)^spoolship (policy .*?) > `)
-	docSetting = regexp.MustCompile("`(key|encryption|acl|conditional) = \"([^`]*)\"`")
+	docSetting = regexp.MustCompile("`(encryption|acl|conditional) = \"([^`]*)\"`")
 )
 
-// What the page on setting up a bucket shows can be used as it stands.
+// What the page on setting up a bucket shows can be used as it stands. Its
+// mapping is TestMapping's.
 func TestSetupPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/s3-setup.md")
 	if err != nil {
@@ -32,7 +33,7 @@ func TestSetupPage(t *testing.T) {
 	for _, m := range docSetting.FindAllStringSubmatch(string(page), -1) {
 		files = append(files, "[s3]\nbucket = \"my-events\"\n"+m[1]+" = \""+m[2]+"\"\n")
 	}
-	if len(files) < 6 {
+	if len(files) < 5 {
 		t.Errorf("only %d settings found", len(files))
 	}
 	for _, text := range files {
