@@ -36,13 +36,18 @@ has, and says so in status and log.
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := load(cmd)
+			path, err := cmd.Flags().GetString("config")
 			if err != nil {
-				return err // the agent would refuse it with the same words
-			}
-			var change agent.Change
-			if err := newClient(c).post(cmd.Context(), "/reload", &change); err != nil {
 				return err
+			}
+			c, _, wrong := config.Load(path, os.LookupEnv)
+			var change agent.Change
+			err = newClient(c).post(cmd.Context(), "/reload", &change)
+			switch {
+			case errors.Is(err, errNoAgent) && wrong != nil:
+				return wrong
+			case err != nil:
+				return err // of a wrong configuration: with the same words, and now in status, too
 			}
 			printChange(cmd.OutOrStdout(), &change)
 			return nil

@@ -262,7 +262,7 @@ include = ["/var/log/more.log"]
 [input.chunk]
 compression = "zstd"
 `)
-	l.under(func() { l.do("spoolship", "reload") })
+	l.under(func() { l.do("systemctl", "reload", "spoolship") })
 	l.arrived("reload")
 	if now := l.pid(); now != before {
 		l.fail("a reload ended process %s: now it is %s", before, now)
@@ -274,7 +274,9 @@ func (l *life) refuse() {
 	const name = "etc/spoolship/conf.d/wrong.toml"
 	before := l.pid()
 	l.write(name, "[[input]]\nname = \"wrong\"\ninclude = [\"var/log/wrong.log\"]\n")
-	l.do("systemctl", "kill", "--kill-who=main", "--signal=HUP", "spoolship")
+	if out, err := l.try("systemctl", "reload", "spoolship"); err == nil {
+		l.fail("systemctl finds nothing wrong with a wrong configuration: %s", out)
+	}
 	const reason = "wrong.toml:3"
 	l.await("status with the reason", func() bool {
 		out, err := l.try("spoolship", "status")
@@ -288,7 +290,7 @@ func (l *life) refuse() {
 	if err := os.Remove(l.path(name)); err != nil {
 		l.fail("%v", err)
 	}
-	l.do("spoolship", "reload")
+	l.do("systemctl", "reload", "spoolship")
 	if now := l.pid(); now != before {
 		l.fail("a refused reload ended process %s: now it is %s", before, now)
 	}
