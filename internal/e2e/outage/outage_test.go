@@ -3,6 +3,7 @@
 package outage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -272,6 +273,10 @@ func (s *scene) judge(t *testing.T, o outage, f *figures, a *audit) {
 	}
 	if o.ramps && (most > maxUploads || early > 0) {
 		t.Errorf("%d uploads at once when the store was back, %d of them before others had worked", most, early)
+	}
+	log, err := os.ReadFile(s.Agent.Log)
+	if limit := 10 + 2*int(lasting(t)/time.Minute); err != nil || bytes.Count(log, []byte("\n")) > limit {
+		t.Errorf("%v, more than %d lines in the log:\n%s", err, limit, log)
 	}
 	if limit := comeBack + lasting(t)/3; f.drained > limit {
 		t.Errorf("the backlog was gone after %s, more than %s", f.drained, limit)
