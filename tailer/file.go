@@ -160,17 +160,20 @@ func (t *Tailer) closeFile(f *file) {
 // lru holds the open files, the last used in front.
 type lru struct{ list list.List }
 
-// evict closes the files that were not used for longest, but none that could
-// not be opened again, or whose reading would start over.
+// evict closes the files that were not used for longest, first those of which
+// nothing is unread, since others may be deleted. None is closed that could not
+// be opened again, or whose reading would start over.
 func (l *lru) evict(t *Tailer, limit int) {
-	for e := l.list.Back(); e != l.list.Front() && l.list.Len() > limit; {
-		f := e.Value.(*file)
-		e = e.Prev()
-		if f.name == "" || f.packed.stream != nil {
-			continue
-		}
-		if i, err := statPath(f.name); err == nil && i.id == f.pos.inode() {
-			t.closeFile(f)
+	for _, unread := range [...]bool{false, true} {
+		for e := l.list.Back(); e != l.list.Front() && l.list.Len() > limit; {
+			f := e.Value.(*file)
+			e = e.Prev()
+			if f.atEnd == unread || f.name == "" || f.packed.stream != nil {
+				continue
+			}
+			if i, err := statPath(f.name); err == nil && i.id == f.pos.inode() {
+				t.closeFile(f)
+			}
 		}
 	}
 }

@@ -237,6 +237,27 @@ func TestOpenFilesAreBounded(t *testing.T) {
 	}
 }
 
+// What has unread lines stays open as long as others can be closed: it is read
+// to its end though it is deleted meanwhile.
+func TestUnreadFilesStayOpen(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.o.MaxOpenFiles = 2
+	f.restart(func() {})
+	huge := strings.Repeat(strings.Repeat("x", 63)+"\n", 3*quantum/64)
+	f.append("a.log", huge)
+	f.append("b.log", "b\n")
+	f.append("c.log", "c\n")
+	f.c.onSpan = func(s *Span) {
+		if string(s.Data) == "c\n" {
+			f.remove("a.log")
+		}
+	}
+	f.step()
+	if got := f.c.text(); len(got) != len(huge)+4 {
+		t.Errorf("%d bytes of %d were read", len(got), len(huge)+4)
+	}
+}
+
 func TestFinishedAreForgotten(t *testing.T) {
 	f := newFixture(t, "*.log")
 	f.maxDone = 2

@@ -43,6 +43,7 @@ type collector struct {
 	maxLen int // MaxLineSize
 	err    error
 	change chan struct{} // closed at the next call
+	onSpan func(*Span)
 }
 
 func newCollector(maxLen int) *collector {
@@ -68,6 +69,9 @@ func (c *collector) Span(_ context.Context, s *Span) error {
 	}
 	if s.Cut && (len(s.Data) == 0 || len(s.Data)%c.maxLen != 0) {
 		return fmt.Errorf("a cut span of %d bytes", len(s.Data))
+	}
+	if c.onSpan != nil {
+		c.onSpan(s)
 	}
 	e := event{Span: *s}
 	e.Data, e.Position = bytes.Clone(s.Data), bytes.Clone(s.Position)
