@@ -29,6 +29,8 @@ type session struct {
 	roller  *roller
 	shipper *shipper
 	pulses  []*pulse // of the loops
+
+	deliveries *deliveries
 }
 
 // session runs the pipeline until ctx ends, all is shipped (Once), or a part
@@ -98,6 +100,11 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 	}
 	o.NextFile, o.Once, o.FlushPartial, o.Logger = sp.NextFile(), a.o.Once, a.o.FlushPartial, a.o.Logger
 	o.Pulse, o.Open, o.KeepOpen = reading.set, held, true
+	s.deliveries = &deliveries{spool: sp, waits: s.intake.waits, lost: lostChunks(sp), files: make(map[uint64]*delivery)}
+	if before != nil {
+		s.deliveries.lost, s.deliveries.files = before.deliveries.lost, before.deliveries.files
+	}
+	o.Delivered = func(input int, files []uint64) []uint64 { return s.deliveries.of(input, c.Inputs[input].Name, files) }
 	if s.tailer, err = tailer.New(o, s.intake); err != nil {
 		return nil, err
 	}
@@ -150,7 +157,7 @@ func tailerOptions(su *setup) tailer.Options {
 	for i, in := range c.Inputs {
 		o.Inputs = append(o.Inputs, tailer.Input{
 			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
-			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), MaxLineSize: int(in.MaxLineSize),
+			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), DeleteAfter: time.Duration(in.DeleteAfterShip), MaxLineSize: int(in.MaxLineSize),
 			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait), Stream: su.plans[i].enc.Stream(), Unit: su.plans[i].unit,
 		})
 	}

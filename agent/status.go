@@ -99,6 +99,7 @@ type InputStatus struct {
 	Truncations int64              `json:"truncations"`
 	LostBytes   int64              `json:"lost_bytes"`
 	SkippedNULs int64              `json:"skipped_nuls"` // bytes of holes in files
+	Removed     int64              `json:"removed"`      // rotated files, as delete_after_ship says
 	Errors      []tailer.FileError `json:"errors,omitempty"`
 }
 
@@ -135,7 +136,7 @@ func (a *Agent) look() Status {
 			Name: t.Name, Paused: paused[t.Name], Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag, LagSince: earlier(t.Behind, s.intake.waits.since(i)),
 			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
 			Untimed:   n.untimed.Load(),
-			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Errors: t.Errors,
+			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Removed: t.Removed, Errors: t.Errors,
 		})
 	}
 	st.LagBytes += s.intake.inFlight.Load()
@@ -150,6 +151,7 @@ func addStats(sum, t *tailer.InputStats) {
 	sum.Rotations += t.Rotations
 	sum.Truncations += t.Truncations
 	sum.LostBytes += t.LostBytes
+	sum.Removed += t.Removed
 	sum.SkippedNULs += t.SkippedNULs
 }
 

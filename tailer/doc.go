@@ -111,6 +111,13 @@
 // at home or in what has replaced it there, while a sibling that was made after
 // it began, and can't be opened, may be its copy.
 //
+// # When files are deleted
+//
+// With Input.DeleteAfter a finished file that is not at home is deleted once
+// Options.Delivered has it. Its inode, size, time, fingerprint and anchor must be
+// what they were, and it is taken off its name before it is looked at for the last
+// time: a rotation may give that name to another file at any moment.
+//
 // # When power is lost
 //
 // After the machine went down a file may be shorter than its position, or have

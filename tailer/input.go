@@ -31,7 +31,7 @@ type input struct {
 
 	ignoring int64 // files that the scan under way has ignored so far
 
-	ignored, files, open, lag, read, rotations, truncations, lost, nuls atomic.Int64
+	ignored, files, open, lag, read, rotations, truncations, lost, nuls, removed atomic.Int64
 
 	behind atomic.Int64 // ns since 1970, see InputStats.Behind; 0: not behind
 

@@ -264,6 +264,9 @@ func (t *Tailer) finishScan(ctx context.Context, in *input) error {
 			return err
 		}
 	}
+	if err := t.removeDelivered(ctx, in); err != nil {
+		return err
+	}
 	return t.forget(ctx, in)
 }
 

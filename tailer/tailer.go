@@ -63,7 +63,10 @@ type Input struct {
 	// it is, unless it is a younger generation of a followed file; 0: all is.
 	IgnoreOlder time.Duration
 	Paused      bool // files are followed, but not read
-	MaxLineSize int  // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
+	// DeleteAfter: a rotated file is deleted once it was not written to for that
+	// long and Options.Delivered has it; 0: never.
+	DeleteAfter time.Duration
+	MaxLineSize int // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
 
 	// Events returns how many of the whole lines it is given, which begin with
 	// the start of an event, are whole events. nil: each line is one. Spans are
@@ -98,6 +101,11 @@ type Options struct {
 	FlushPartial  bool          // with Once: the last line without newline is handed on too
 	Poll          bool          // do without inotify
 	Logger        *slog.Logger  // nil: nothing is logged
+
+	// Delivered returns those of an input's finished files of which every byte has
+	// arrived where it cannot be lost any more. Run's goroutine calls it, at most
+	// once a scan and input. nil: nothing is deleted.
+	Delivered func(input int, files []uint64) []uint64
 
 	// Pulse, if set, is called by Run's goroutine: with true before each piece of
 	// work, a block of a file or a directory, and with false before waiting for
@@ -288,6 +296,7 @@ type InputStats struct {
 	Rotations, Truncations int64
 	LostBytes              int64       // bytes known to have been destroyed unread
 	SkippedNULs            int64       // bytes of holes that truncations left
+	Removed                int64       // rotated files deleted, see Input.DeleteAfter
 	Errors                 []FileError // files that can't be read now
 }
 
@@ -320,6 +329,6 @@ func (in *input) snapshot(mu *sync.Mutex) InputStats {
 		Behind: behind,
 		Name:   in.Name, Files: int(in.files.Load()), Open: int(in.open.Load()), Ignored: int(in.ignored.Load()), Lag: in.lag.Load(),
 		BytesRead: in.read.Load(), Rotations: in.rotations.Load(), Truncations: in.truncations.Load(),
-		LostBytes: in.lost.Load(), SkippedNULs: in.nuls.Load(), Errors: problems,
+		LostBytes: in.lost.Load(), SkippedNULs: in.nuls.Load(), Removed: in.removed.Load(), Errors: problems,
 	}
 }

@@ -129,6 +129,7 @@ func (l *loader) checkInputs() {
 		path := fmt.Sprintf("input[%d]", i)
 		l.checkRequired(path)
 		l.checkFormat(path, in)
+		l.checkRemoval(path+".delete_after_ship", in)
 		l.checkLevel(path+".chunk", in.Chunk)
 		l.checkChunkSize(path+".chunk.max_size", in.Chunk)
 		if other, taken := first[in.Name]; taken && in.Name != "" {
@@ -150,6 +151,17 @@ func (l *loader) checkRequired(input string) {
 	}
 	if path := input + ".include"; !l.has(path) {
 		l.problem(path, complaint{"is missing", `name the files to follow: include = ["/var/log/app/*.log"]`})
+	}
+}
+
+// checkRemoval refuses to delete files of which not all arrives.
+func (l *loader) checkRemoval(path string, in *Input) {
+	switch {
+	case in.DeleteAfterShip == 0 || l.bad[path]:
+	case in.StartAt == "end":
+		l.problem(path, complaint{`would delete lines that are never shipped, those before start_at = "end"`, `remove the line, or set start_at = "beginning"`})
+	case l.cfg.Spool.WhenFull == "drop_oldest":
+		l.problem(path, complaint{`would delete what [spool] when_full = "drop_oldest" gives up`, `remove the line, or set when_full = "block"`})
 	}
 }
 

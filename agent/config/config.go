@@ -134,10 +134,13 @@ type Input struct {
 	Fields      []string `toml:"fields"`       // time, host, file, offset; others than json: message too, and all if none are written; cri, docker: stream
 	StartAt     string   `toml:"start_at"`     // beginning, end
 	IgnoreOlder Duration `toml:"ignore_older"` // files not written to for longer are not followed; 0: all are
-	MaxLineSize Size     `toml:"max_line_size"`
-	TimeField   string   `toml:"time_field"` // json: dotted path of the time that keys have; "": when the line was read
-	Chunk       Chunk    `toml:"chunk"`
-	Key         string   `toml:"key"`
+	// How long a rotated file that is in the bucket stays; 0: for ever.
+	DeleteAfterShip Duration `toml:"delete_after_ship"`
+
+	MaxLineSize Size   `toml:"max_line_size"`
+	TimeField   string `toml:"time_field"` // json: dotted path of the time that keys have; "": when the line was read
+	Chunk       Chunk  `toml:"chunk"`
+	Key         string `toml:"key"`
 
 	Encoding          string   `toml:"encoding"`           // text: name of an encoding that Charset knows
 	MultilineStart    string   `toml:"multiline_start"`    // text: regular expression of lines that begin an event

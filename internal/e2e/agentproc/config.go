@@ -29,9 +29,9 @@ type Config struct {
 	ChunkSize   string
 	MaxAge      time.Duration
 
-	ScanInterval, PollInterval, RotateWait time.Duration
-	MaxOpenFiles                           int
-	ReadRate                               string
+	ScanInterval, PollInterval, RotateWait, CloseInactive time.Duration
+	MaxOpenFiles                                          int
+	ReadRate                                              string
 
 	Inputs []Input
 }
@@ -43,6 +43,7 @@ type Input struct {
 	Exclude                []string
 	MaxLineSize            string
 	TimeField              string
+	DeleteAfterShip        time.Duration
 }
 
 // file builds TOML. Strings are written as Go quotes them, which TOML reads
@@ -82,6 +83,7 @@ func (c *Config) TOML() string {
 	f.duration("scan_interval", c.ScanInterval)
 	f.duration("poll_interval", c.PollInterval)
 	f.duration("rotate_wait", c.RotateWait)
+	f.duration("close_inactive", c.CloseInactive)
 	f.str("read_rate", c.ReadRate)
 	if c.MaxOpenFiles > 0 {
 		fmt.Fprintf(f, "max_open_files = %d\n", c.MaxOpenFiles)
@@ -125,6 +127,7 @@ func (in *Input) write(f *file) {
 	f.str("validate", in.Validate)
 	f.str("max_line_size", in.MaxLineSize)
 	f.str("time_field", in.TimeField)
+	f.duration("delete_after_ship", in.DeleteAfterShip)
 }
 
 // Write writes the file, readable by its owner only: it holds a secret.

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spoolship/spoolship/internal/e2e/agentproc"
 )
 
 // The rows about where files are and how long they live.
@@ -95,6 +97,60 @@ var places = []struct {
 		w.expect("app", first, w.append("m/app.log", w.events("back", 10)))
 		w.spooled(30)
 	}},
+	{"permission denied, granted later", func(w *world) {
+		w.unprivileged()
+		denied := w.path("denied.log")
+		first := w.append("denied.log", w.events("denied", 10))
+		w.must(os.Chmod(denied, 0))
+		w.expect("open", w.append("open.log", w.events("open", 10)))
+		w.start()
+		w.spooled(10)
+		w.status("a problem that names the file", func(s agentproc.Status) bool {
+			return len(s.Inputs[0].Errors) == 1 && s.Inputs[0].Errors[0].Path == denied
+		})
+		w.must(os.Chmod(denied, 0o644))
+		w.expect("denied", first, w.append("denied.log", w.events("granted", 10)))
+		w.spooled(30)
+	}},
+	{"rotated, deleted once it is shipped", func(w *world) {
+		w.cfg.Inputs[0].DeleteAfterShip, w.cfg.CloseInactive = 100*time.Millisecond, time.Second
+		w.Server.Down()
+		w.start()
+		w.expect("first", w.append("app.log", w.events("first", 10)))
+		w.spooled(10)
+		rotated := w.path("app.log.1")
+		w.must(os.Rename(w.path("app.log"), rotated))
+		w.expect("next", w.append("app.log", w.events("next", 10)))
+		w.spooled(20)
+		w.status("the rotated file is finished", func(s agentproc.Status) bool { return s.Inputs[0].Files == 1 })
+		w.must(os.WriteFile(w.path("scan.log"), nil, 0o644))
+		w.status("a scan", func(s agentproc.Status) bool { return s.Inputs[0].Files == 2 })
+		if _, err := os.Stat(rotated); err != nil {
+			w.t.Errorf("deleted before it was shipped: %v", err)
+		}
+		w.must(w.Server.Up())
+		w.status("all is shipped", func(s agentproc.Status) bool { return s.Backlog == 0 && s.Open == 0 && s.Sealed == 0 })
+		w.must(os.Rename(w.path("scan.log"), w.path("scan-again.log")))
+		gone := func() bool { _, err := os.Stat(rotated); return errors.Is(err, os.ErrNotExist) }
+		w.eventually("the rotated file is deleted", gone, func() string { return "it is still there" })
+		if _, err := os.Stat(w.path("app.log")); err != nil {
+			w.t.Error(err)
+		}
+	}},
+}
+
+// unprivileged has the agent run as nobody. Only the files of the log directory
+// keep their owners.
+func (w *world) unprivileged() {
+	w.t.Helper()
+	if os.Geteuid() != 0 {
+		return // the agent has no more rights than this process
+	}
+	wrapper := w.path("../as-nobody")
+	text := fmt.Sprintf("#!/bin/sh\nchown 65534:65534 '%s' '%s'\nexec setpriv --reuid=65534 --regid=65534 --clear-groups '%s' \"$@\"\n",
+		w.Dir, w.Agent.Config, w.Agent.Binary)
+	w.must(os.WriteFile(wrapper, []byte(text), 0o755))
+	w.Agent.Binary = wrapper
 }
 
 // inDir makes a directory outside of what is watched.

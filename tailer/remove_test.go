@@ -1,0 +1,178 @@
+package tailer
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// removing is a fixture that deletes what its files are delivered of.
+func removing(t *testing.T, patterns ...string) (f *fixture, delivered map[string]bool) {
+	f, delivered = newFixture(t, patterns...), map[string]bool{}
+	f.clock.t = time.Now().Add(2 * time.Hour) // the files are that old
+	f.o.Inputs[0].DeleteAfter = time.Hour
+	f.o.Delivered = func(_ int, files []uint64) (yes []uint64) {
+		for _, d := range f.inputs[0].done {
+			if slices.Contains(files, d.pos.File) && delivered[d.pos.Path] {
+				yes = append(yes, d.pos.File)
+			}
+		}
+		return yes
+	}
+	f.restart(func() {})
+	return f, delivered
+}
+
+func (f *fixture) exists(name string) bool {
+	_, err := os.Lstat(f.path(name))
+	return err == nil
+}
+
+// rotated has a.log.1 read to its end, and a.log in its place.
+func (f *fixture) rotated() {
+	f.append("a.log", "one\ntwo\n")
+	f.step()
+	f.rename("a.log", "a.log.1")
+	f.append("a.log", "three\n")
+	f.step()
+	f.pass(idle)
+}
+
+// Case: a rotated file is delivered; then it goes. What is at home stays.
+func TestRemoveDelivered(t *testing.T) {
+	f, delivered := removing(t, "*.log")
+	f.rotated()
+	f.pass(idle)
+	if !f.exists("a.log.1") {
+		t.Fatal("removed before it was delivered")
+	}
+	delivered[f.path("a.log")] = true
+	f.step()
+	if f.exists("a.log.1") || !f.exists("a.log") {
+		t.Errorf("rotated: %v, at home: %v", f.exists("a.log.1"), f.exists("a.log"))
+	}
+	if names, err := os.ReadDir(f.dir); err != nil || len(names) != 1 {
+		t.Errorf("%v is left, %v", names, err)
+	}
+	if n := f.stats().Removed; n != 1 {
+		t.Errorf("%d files count as removed", n)
+	}
+	f.append("a.log", "four\n")
+	f.step()
+	f.restart(func() {})
+	f.step()
+	f.want("one\ntwo\nthree\nfour\n")
+	if n := f.stats().LostBytes; n != 0 {
+		t.Errorf("%d bytes count as lost", n)
+	}
+}
+
+// Case by case, what must stay although the last byte read of it is delivered.
+func TestRemoveKeeps(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, then func(f *fixture)
+	}{
+		"young": {first: func(f *fixture) { f.clock.t = time.Now().Add(30 * time.Minute) }},
+		"grown": {then: func(f *fixture) { f.append("a.log.1", "more\n") }},
+		"changed in its beginning": {then: func(f *fixture) {
+			i, err := statPath(f.path("a.log.1"))
+			f.must(err)
+			f.must(os.WriteFile(f.path("a.log.1"), []byte("eno\ntwo\n"), 0o644))
+			at := time.Unix(0, i.mtime)
+			f.must(os.Chtimes(f.path("a.log.1"), at, at))
+		}},
+		"linked": {then: func(f *fixture) { f.must(os.Link(f.path("a.log.1"), f.path("backup"))) }},
+		"another input's": {first: func(f *fixture) {
+			f.o.Inputs = append(f.o.Inputs, Input{Name: "other", Include: []string{f.path("a.log.*")}, MaxLineSize: testLine, Paused: true})
+		}},
+		"not rotated": {then: func(f *fixture) { f.rename("a.log.1", "a.log") }},
+		"turned off":  {first: func(f *fixture) { f.o.Inputs[0].DeleteAfter = 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, delivered := removing(t, "*.log")
+			if c.first != nil {
+				c.first(f)
+				f.restart(func() {})
+			}
+			f.rotated()
+			if c.then != nil {
+				c.then(f)
+			}
+			delivered[f.path("a.log")] = true
+			f.step()
+			if c.then != nil && name == "grown" {
+				f.pass(idle) // it is finished again, but young
+			}
+			if !f.exists("a.log.1") && !(name == "not rotated" && f.exists("a.log")) {
+				t.Error("removed")
+			}
+		})
+	}
+}
+
+// Case: between the check and the deletion the name is given to another file,
+// as rotations do. That one gets its name back.
+func TestRemoveLosesItsName(t *testing.T) {
+	f, _ := removing(t, "*.log")
+	f.rotated()
+	var done *file
+	for _, d := range f.inputs[0].done {
+		done = d
+	}
+	f.Tailer.openFD = func(path string) (int, error) {
+		fd, err := openRead(path)
+		f.rename("a.log.1", "a.log.2")
+		f.rename("a.log", "a.log.1")
+		return fd, err
+	}
+	removed, err := f.removeFile(t.Context(), done)
+	if removed || err != nil {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	f.Tailer.openFD = openRead
+	for name, want := range map[string]string{"a.log.2": "one\ntwo\n", "a.log.1": "three\n"} {
+		if got, err := os.ReadFile(f.path(name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if names, err := os.ReadDir(f.dir); err != nil || len(names) != 2 {
+		t.Errorf("%v is left, %v", names, err)
+	}
+}
+
+// Case: the directory can't be written to. Once, a warning says what to do.
+func TestRemoveIsRefused(t *testing.T) {
+	f, delivered := removing(t, "*.log")
+	var log bytes.Buffer
+	f.o.Logger = newLogger(&log)
+	f.restart(func() {})
+	f.rotated()
+	delivered[f.path("a.log")] = true
+	f.Tailer.openFD = func(string) (int, error) { return -1, unix.EROFS }
+	f.asked = true
+	f.inputs[0].done[0].checked = true
+	f.must(f.scan(t.Context()))
+	f.must(f.scan(t.Context()))
+	if n := strings.Count(log.String(), "ReadWritePaths="); n != 1 || !f.exists("a.log.1") {
+		t.Errorf("%d warnings:\n%s", n, log.String())
+	}
+}
+
+// Compressed files that were read to their end go, too.
+func TestRemoveCompressed(t *testing.T) {
+	f, delivered := removing(t, "*.gz")
+	f.packed("a.log.1.gz", "one\ntwo\n", 1)
+	f.step()
+	f.pass(idle)
+	f.want("one\ntwo\n")
+	delivered[f.path("a.log.1.gz")] = true
+	f.step()
+	if f.exists("a.log.1.gz") {
+		t.Error("it is still there")
+	}
+}
