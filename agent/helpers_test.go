@@ -144,7 +144,7 @@ func siteConfig(dir string) *config.Config {
 	c.S3.Bucket = "b"
 	c.Telemetry.Socket = ""
 	c.Inputs = []config.Input{{
-		Name: "app", Include: []string{filepath.Join(dir, "log", "*.log")}, Format: "json", Validate: "full", Encoding: "utf-8",
+		Name: "app", Include: []string{filepath.Join(dir, "log", "*.log")}, Format: "json", Validate: "full", Encoding: "utf-8", Identity: "inode",
 		StartAt: "beginning", MaxLineSize: 1 << 20, Chunk: c.Chunk, Key: c.S3.Key,
 	}}
 	return c

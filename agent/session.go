@@ -157,7 +157,8 @@ func tailerOptions(su *setup) tailer.Options {
 	for i, in := range c.Inputs {
 		o.Inputs = append(o.Inputs, tailer.Input{
 			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
-			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), DeleteAfter: time.Duration(in.DeleteAfterShip), MaxLineSize: int(in.MaxLineSize),
+			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), DeleteAfter: time.Duration(in.DeleteAfterShip),
+			ByContent: in.Identity == "fingerprint", MaxLineSize: int(in.MaxLineSize),
 			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait), Stream: su.plans[i].enc.Stream(), Unit: su.plans[i].unit,
 		})
 	}

@@ -34,7 +34,7 @@ func (t *Tailer) claim(ctx context.Context, in *input, homes []string, l *listin
 			case f.seen != nil, f.replaced:
 			case f.fd >= 0:
 				err = t.claimOpen(ctx, f)
-			default:
+			case !in.ByContent:
 				err = t.searchDir(ctx, in, f, l)
 			}
 			if err != nil {
@@ -59,6 +59,9 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 	}
 	exact := o.id == f.pos.inode() && f.pos.Boot == t.boot
 	bytes, err := t.bytesAt(ctx, f, o, exact)
+	if bytes == same && in.ByContent && f.fd >= 0 && f.pos.Packed == 0 {
+		bytes, err = t.sameAhead(ctx, f, o)
+	}
 	if err != nil {
 		return err
 	}
@@ -67,6 +70,10 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 		f.bytes, f.seen, o.owner = unsure, o, f
 	case bytes == same:
 		return t.found(ctx, f, o)
+	case exact && in.ByContent && t.heldOpen(ctx, f):
+		// Another file has its path; under which name it is, contents tell.
+		t.unindex(f)
+		f.pos.Ino, f.name = 0, ""
 	case exact:
 		t.replace(f)
 	case f.pos.Boot != t.boot && !f.pos.Done && f.cut == nil && o.packed == plain && f.pos.Packed == 0:
@@ -78,11 +85,48 @@ func (t *Tailer) claimOne(ctx context.Context, in *input, o *seen) error {
 	return nil
 }
 
+// sameAhead says whether o has what is unread of f in its descriptor.
+func (t *Tailer) sameAhead(ctx context.Context, f *file, o *seen) (match, error) {
+	i, err := statFD(f.fd)
+	if err != nil || i.size <= f.pos.Offset {
+		return same, nil
+	}
+	fd, err := t.openSeen(o)
+	if err != nil || fd < 0 {
+		return unsure, nil
+	}
+	defer unix.Close(fd)
+	ok, err := t.sameRange(ctx, f.fd, fd, f.pos.Offset, i.size)
+	switch {
+	case ctx.Err() != nil:
+		return unsure, ctx.Err()
+	case err != nil:
+		t.problem(f.in, o.real, err)
+		return unsure, nil
+	case !ok:
+		return differs, nil
+	}
+	return same, nil
+}
+
+// heldOpen says whether f's descriptor leads to all that is known of it.
+func (t *Tailer) heldOpen(ctx context.Context, f *file) bool {
+	if f.fd < 0 || f.pos.Packed > 0 {
+		return false
+	}
+	i, err := statFD(f.fd)
+	if err != nil || i.size < max(f.size, f.pos.Offset) {
+		return false
+	}
+	ok, err := t.holds(ctx, f.fd, &f.pos, false)
+	return ok && err == nil
+}
+
 // claimOpen finds f where its descriptor says that it is another inode by now:
 // a file of an overlay's lower layer is copied up when it is written to, and is
 // born anew. It is opened again, for a kernel may go on reading the lower file.
 func (t *Tailer) claimOpen(ctx context.Context, f *file) error {
-	i, err := statFD(f.fd)
+	i, err := f.in.statFD(f.fd, f.name)
 	if err != nil || i.id == f.pos.inode() {
 		return nil // what is wrong with it, nameless finds out
 	}
@@ -144,7 +188,7 @@ func (t *Tailer) openSeen(o *seen) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if i, err := statFD(fd); err != nil || i.id != o.id {
+	if i, err := statFD(fd); err != nil || !o.is(&i) {
 		unix.Close(fd)
 		t.asked = true
 		return -1, err

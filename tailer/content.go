@@ -36,8 +36,13 @@ func (t *Tailer) crcsAt(ctx context.Context, fd int, base int64, ends ...int64) 
 
 // samePrefix says whether the first n bytes of two files are the same.
 func (t *Tailer) samePrefix(ctx context.Context, a, b int, n int64) (bool, error) {
+	return t.sameRange(ctx, a, b, 0, n)
+}
+
+// sameRange says whether the bytes [from, n) of two files are the same.
+func (t *Tailer) sameRange(ctx context.Context, a, b int, from, n int64) (bool, error) {
 	half := int64(len(t.scratch) / 2)
-	for at := int64(0); at < n; at += half {
+	for at := from; at < n; at += half {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}

@@ -111,6 +111,15 @@
 // at home or in what has replaced it there, while a sibling that was made after
 // it began, and can't be opened, may be its copy.
 //
+// # Where inodes mean nothing
+//
+// With Input.ByContent a file's identity is its path, and no birth is known: what
+// is at a path is the file that was read there as long as it has those bytes, and
+// those after them that a descriptor shows. A rotation is a truncation then: the
+// rest is in the sibling that has the bytes. Generations that begin alike can't be
+// told apart before more of them was read; one of which nothing was read is found
+// under its rotated name only if the patterns want that. TestByContent has the cases.
+//
 // # When files are deleted
 //
 // With Input.DeleteAfter a finished file that is not at home is deleted once

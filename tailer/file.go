@@ -125,7 +125,7 @@ func (t *Tailer) openFile(f *file) bool {
 		f.failed = true
 		return false
 	}
-	i, err := statFD(fd)
+	i, err := f.in.statFD(fd, f.name)
 	if err != nil || i.id != f.pos.inode() {
 		unix.Close(fd)
 		t.asked = true
@@ -171,7 +171,7 @@ func (l *lru) evict(t *Tailer, limit int) {
 			if f.atEnd == unread || f.name == "" || f.packed.stream != nil {
 				continue
 			}
-			if i, err := statPath(f.name); err == nil && i.id == f.pos.inode() {
+			if i, err := f.in.stat(f.name); err == nil && i.id == f.pos.inode() {
 				t.closeFile(f)
 			}
 		}

@@ -110,7 +110,7 @@ func (t *Tailer) glance() bool {
 	}
 	for _, o := range t.sight.part(t.watch.working()) {
 		i, err := statPath(o.path)
-		if err != nil || i.id != o.id {
+		if err != nil || !o.is(&i) {
 			return false
 		}
 		switch f := o.owner; {

@@ -15,6 +15,16 @@ type inode struct {
 	born     int64
 }
 
+// byPath is the device of identities that are made from paths, see
+// Input.ByContent.
+const byPath = ^uint64(0)
+
+// errInodes is the problem of a file that can't be recognised.
+var errInodes = errors.New("its inode number changes from look to look")
+
+// is says whether what o's name leads to is still o, as far as inodes tell.
+func (o *seen) is(i *info) bool { return o.id.dev == byPath || i.id == o.id }
+
 // info is what the file system says of a file.
 type info struct {
 	id    inode

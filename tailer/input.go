@@ -3,6 +3,8 @@ package tailer
 import (
 	"cmp"
 	"errors"
+	"hash/fnv"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -70,6 +72,29 @@ func newInput(index int, in Input) *input {
 		stays: map[inode]stay{}, staying: map[inode]stay{},
 		surveys: map[inode]*survey{},
 		warned:  map[string]bool{}, problems: map[string]problem{},
+	}
+}
+
+// stat is statPath with the identity that this input goes by.
+func (in *input) stat(path string) (info, error) {
+	i, err := statPath(path)
+	in.identify(&i, path)
+	return i, err
+}
+
+// statFD is stat of a file that was opened under path.
+func (in *input) statFD(fd int, path string) (info, error) {
+	i, err := statFD(fd)
+	in.identify(&i, path)
+	return i, err
+}
+
+// identify replaces the inode of i where that means nothing.
+func (in *input) identify(i *info, path string) {
+	if in.ByContent {
+		h := fnv.New64a()
+		_, _ = io.WriteString(h, path)
+		i.id, i.born = inode{dev: byPath, ino: h.Sum64() | 1}, 0
 	}
 }
 
@@ -165,6 +190,8 @@ func hint(err error) string {
 		return "name it as what it is, or exclude it"
 	case errors.Is(err, errWaiting):
 		return "let its rotated copy be completed, or move files that are no copies of it, but begin like it, elsewhere"
+	case errors.Is(err, errInodes):
+		return "set identity = \"fingerprint\" for this input"
 	case errors.Is(err, errHeld):
 		return "let the agent's user read the rotated copies beside it, or move what is none elsewhere"
 	case errors.Is(err, syscall.ELOOP):

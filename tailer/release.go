@@ -62,7 +62,7 @@ func (t *Tailer) adopt(f *file) {
 	if h.fd < 0 {
 		return
 	}
-	if i, err := statFD(h.fd); err == nil && f.pos.Boot == t.boot && i.id == f.pos.inode() {
+	if i, err := f.in.statFD(h.fd, f.name); err == nil && f.pos.Boot == t.boot && i.id == f.pos.inode() {
 		delete(t.o.Open, f.pos.File)
 		t.attach(f, h.fd)
 	}

@@ -101,7 +101,7 @@ func (t *Tailer) removeFile(ctx context.Context, f *file) (removed bool, err err
 	if err := os.Rename(o.real, aside); err != nil {
 		return false, err
 	}
-	if i, err := statPath(aside); err != nil || i.id != o.id {
+	if i, err := statPath(aside); err != nil || !o.is(&i) {
 		// It was given to another file just now: that gets it back, unless yet
 		// another has it. It is followed by its inode in any case.
 		t.asked = true

@@ -117,7 +117,8 @@ func (t *Tailer) nameless(ctx context.Context, f *file, c *facts) error {
 		t.replace(f)
 		t.asked = asked // this is the scan
 	default:
-		c.open, c.bytes, c.linked = true, same, i.links > 0
+		// Without inodes, a name that still leads to it is a copy's.
+		c.open, c.bytes, c.linked = true, same, i.links > 0 && !f.in.ByContent
 		f.setSize(&i)
 	}
 	return nil
@@ -373,6 +374,9 @@ func (t *Tailer) follow(ctx context.Context, in *input, fam *family, o *seen, fr
 	if err != nil {
 		t.problem(in, o.real, err)
 	}
+	if err == nil && fd < 0 {
+		t.tellOfInodes(in, o)
+	}
 	if err != nil && (!o.home || atEnd) || err == nil && fd < 0 {
 		return nil
 	}
@@ -381,7 +385,7 @@ func (t *Tailer) follow(ctx context.Context, in *input, fam *family, o *seen, fr
 		return t.enlist(ctx, f, &o.info, -1)
 	}
 	t.solved(in, o.real)
-	i, err := statFD(fd)
+	i, err := in.statFD(fd, o.real)
 	if err == nil && atEnd {
 		if from = i.size - i.size%int64(in.Unit); in.Stream == nil { // an item needs no newline
 			from, err = t.lastLine(fd, i.size, max(quantum, in.MaxLineSize+1))
@@ -399,6 +403,16 @@ func (t *Tailer) follow(ctx context.Context, in *input, fam *family, o *seen, fr
 	}
 	f.checked, f.size = true, from
 	return t.enlist(ctx, f, &i, fd)
+}
+
+// tellOfInodes warns of a file system on which no file can be recognised by its
+// inode: two looks at one that does not change see two.
+func (t *Tailer) tellOfInodes(in *input, o *seen) {
+	i, err := statPath(o.real)
+	j, again := statPath(o.real)
+	if err == nil && again == nil && i.id != j.id && i.size == j.size && i.mtime == j.mtime {
+		t.problem(in, o.real, errInodes)
+	}
 }
 
 // resumes says whether o came after files that were followed before this

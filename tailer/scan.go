@@ -187,7 +187,7 @@ func (t *Tailer) gather(in *input, l *listing) {
 			if fam == nil || len(fam.live)+len(fam.done) == 0 || unknownPacking(p) {
 				continue
 			}
-			if i, err := statPath(p); err == nil && i.regular() {
+			if i, err := in.stat(p); err == nil && i.regular() {
 				fam.seen = append(fam.seen, &seen{info: i, path: p, real: p, packed: packingOf(p), fam: fam})
 			}
 		}
@@ -225,7 +225,7 @@ func byAge(a, b *seen) int {
 
 // look examines a path that the patterns want; nil means there is nothing to follow.
 func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
-	i, err := statPath(p)
+	i, err := in.stat(p)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -240,6 +240,7 @@ func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
 	if mode&fs.ModeSymlink != 0 {
 		if real, err := filepath.EvalSymlinks(p); err == nil {
 			o.real = real
+			in.identify(&o.info, real)
 		}
 	}
 	if unknownPacking(o.real) {

@@ -63,6 +63,10 @@ type Input struct {
 	// it is, unless it is a younger generation of a followed file; 0: all is.
 	IgnoreOlder time.Duration
 	Paused      bool // files are followed, but not read
+	// ByContent: inode numbers mean nothing, as on some network file systems. A file
+	// is what is under its path as long as that has the bytes that were read of it;
+	// where else they are, contents tell. Hard links are files of their own then.
+	ByContent bool
 	// DeleteAfter: a rotated file is deleted once it was not written to for that
 	// long and Options.Delivered has it; 0: never.
 	DeleteAfter time.Duration

@@ -158,6 +158,8 @@ func (l *loader) checkRequired(input string) {
 func (l *loader) checkRemoval(path string, in *Input) {
 	switch {
 	case in.DeleteAfterShip == 0 || l.bad[path]:
+	case in.Identity == "fingerprint":
+		l.problem(path, complaint{`would delete files that can't be told from others by identity = "fingerprint" alone`, `remove the line, or set identity = "inode"`})
 	case in.StartAt == "end":
 		l.problem(path, complaint{`would delete lines that are never shipped, those before start_at = "end"`, `remove the line, or set start_at = "beginning"`})
 	case l.cfg.Spool.WhenFull == "drop_oldest":

@@ -134,6 +134,8 @@ type Input struct {
 	Fields      []string `toml:"fields"`       // time, host, file, offset; others than json: message too, and all if none are written; cri, docker: stream
 	StartAt     string   `toml:"start_at"`     // beginning, end
 	IgnoreOlder Duration `toml:"ignore_older"` // files not written to for longer are not followed; 0: all are
+	Identity    string   `toml:"identity"`     // inode, fingerprint
+
 	// How long a rotated file that is in the bucket stays; 0: for ever.
 	DeleteAfterShip Duration `toml:"delete_after_ship"`
 

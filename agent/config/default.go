@@ -51,6 +51,7 @@ func defaultInput(c *Config) Input {
 		Validate:    "full",
 		Framing:     "lines",
 		StartAt:     "beginning",
+		Identity:    "inode",
 		MaxLineSize: mib,
 
 		Encoding:      "utf-8",

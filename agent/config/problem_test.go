@@ -343,10 +343,12 @@ fields = ["stream"]
 		`FILE:23: input[3].encoding: must be utf-8, utf-16le, utf-16be, or the IANA name of an encoding whose newline is one byte (got "iso-2022-jp"); its lines can't be read from the middle of a file: have them written in UTF-8`,
 	}},
 	{"removal", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\ndelete_after_ship = \"1d\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nstart_at = \"end\"\n" +
-		"delete_after_ship = \"24h\"\n[[input]]\nname = \"c\"\ninclude = [\"/c\"]\ndelete_after_ship = \"24h\"\n[spool]\nwhen_full = \"drop_oldest\"\n", []string{
+		"delete_after_ship = \"24h\"\n[[input]]\nname = \"c\"\ninclude = [\"/c\"]\ndelete_after_ship = \"24h\"\nidentity = \"name\"\n[[input]]\nname = \"d\"\ninclude = [\"/d\"]\ndelete_after_ship = \"24h\"\nidentity = \"fingerprint\"\n[spool]\nwhen_full = \"drop_oldest\"\n", []string{
 		`FILE:6: input[0].delete_after_ship: must be a duration with its unit (got "1d"); write it like "250ms", "60s", "5m" or "24h"`,
 		`FILE:11: input[1].delete_after_ship: would delete lines that are never shipped, those before start_at = "end" (got "24h"); remove the line, or set start_at = "beginning"`,
 		`FILE:15: input[2].delete_after_ship: would delete what [spool] when_full = "drop_oldest" gives up (got "24h"); remove the line, or set when_full = "block"`,
+		`FILE:16: input[2].identity: must be inode or fingerprint (got "name")`,
+		`FILE:20: input[3].delete_after_ship: would delete files that can't be told from others by identity = "fingerprint" alone (got "24h"); remove the line, or set identity = "inode"`,
 	}},
 	{"two patterns", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nformat = \"text\"\nmultiline_start = 'a'\nmultiline_continue = 'b'\n", []string{
 		`FILE:7: input[0].multiline_start: is set, and so is multiline_continue, which says the same the other way round (got "a"); remove one of the two`,

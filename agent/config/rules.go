@@ -108,6 +108,7 @@ var rules = map[string]rule{
 	"input.mask_fields[]":     dotted,
 	"input.time_field":        dottedOrEmpty,
 	"input.start_at":          oneOf("beginning", "end"),
+	"input.identity":          oneOf("inode", "fingerprint"),
 	"input.ignore_older":      between(0, 100_000*hour),
 	"input.delete_after_ship": between(0, 100_000*hour),
 	"input.max_line_size":     between(kib, 64*mib),

@@ -44,6 +44,7 @@ type Input struct {
 	MaxLineSize            string
 	TimeField              string
 	DeleteAfterShip        time.Duration
+	Identity               string
 }
 
 // file builds TOML. Strings are written as Go quotes them, which TOML reads
@@ -127,6 +128,7 @@ func (in *Input) write(f *file) {
 	f.str("validate", in.Validate)
 	f.str("max_line_size", in.MaxLineSize)
 	f.str("time_field", in.TimeField)
+	f.str("identity", in.Identity)
 	f.duration("delete_after_ship", in.DeleteAfterShip)
 }
 

@@ -31,7 +31,7 @@ type InputStatus struct {
 	Truncations int64 `json:"truncations"`
 	LostBytes   int64 `json:"lost_bytes"`
 	Errors      []struct {
-		Path string
+		Path, Hint string
 	} `json:"errors"`
 }
 
