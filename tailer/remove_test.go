@@ -108,7 +108,7 @@ func TestRemoveKeeps(t *testing.T) {
 			if c.then != nil && name == "grown" {
 				f.pass(idle) // it is finished again, but young
 			}
-			if !f.exists("a.log.1") && !(name == "not rotated" && f.exists("a.log")) {
+			if !f.exists("a.log.1") && (name != "not rotated" || !f.exists("a.log")) {
 				t.Error("removed")
 			}
 		})
@@ -124,7 +124,7 @@ func TestRemoveLosesItsName(t *testing.T) {
 	for _, d := range f.inputs[0].done {
 		done = d
 	}
-	f.Tailer.openFD = func(path string) (int, error) {
+	f.openFD = func(path string) (int, error) {
 		fd, err := openRead(path)
 		f.rename("a.log.1", "a.log.2")
 		f.rename("a.log", "a.log.1")
@@ -134,7 +134,7 @@ func TestRemoveLosesItsName(t *testing.T) {
 	if removed || err != nil {
 		t.Errorf("removed %v, %v", removed, err)
 	}
-	f.Tailer.openFD = openRead
+	f.openFD = openRead
 	for name, want := range map[string]string{"a.log.2": "one\ntwo\n", "a.log.1": "three\n"} {
 		if got, err := os.ReadFile(f.path(name)); err != nil || string(got) != want {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -153,7 +153,7 @@ func TestRemoveIsRefused(t *testing.T) {
 	f.restart(func() {})
 	f.rotated()
 	delivered[f.path("a.log")] = true
-	f.Tailer.openFD = func(string) (int, error) { return -1, unix.EROFS }
+	f.openFD = func(string) (int, error) { return -1, unix.EROFS }
 	f.asked = true
 	f.inputs[0].done[0].checked = true
 	f.must(f.scan(t.Context()))

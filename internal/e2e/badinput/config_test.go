@@ -4,6 +4,7 @@ package badinput
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/spoolship/spoolship/internal/e2e/bucket"
@@ -37,7 +38,7 @@ func TestConfig(t *testing.T) {
 			w := newWorld(t, bucket.JSON)
 			w.log("a.log", events(10))
 			w.configure(c.replace...)
-			says := append(c.says, "spoolship: error: "+w.Agent.Config+":")
+			says := slices.Concat(c.says, []string{"spoolship: error: " + w.Agent.Config + ":"})
 			w.command("check").exits(2).complaint(says...)
 			w.command("run", "--once").exits(2).complaint(says...)
 			w.configure()

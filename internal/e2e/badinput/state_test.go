@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -52,7 +53,7 @@ func TestStateDirectory(t *testing.T) {
 			own(t, dir)
 			c.spoil(t, w, dir)
 			w.configure()
-			says := append(c.says, "state directory", dir)
+			says := slices.Concat(c.says, []string{"state directory", dir})
 			check := w.command("check").exits(1)
 			if matching(check.out.String(), []string{"state directory " + w.cfg.StateDir + ": ", "make it belong"}) != 1 {
 				t.Errorf("check does not say it:\n%s", check.out.String())

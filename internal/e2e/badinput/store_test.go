@@ -55,7 +55,7 @@ func TestStore(t *testing.T) {
 		{"a portal", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/login", http.StatusFound)
 		}, []string{"302", "did not answer like S3"}},
-		{"empty 200", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }, []string{"200", "did not answer like S3"}},
+		{"empty 200", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, []string{"200", "did not answer like S3"}},
 		{"closed port", nil, []string{"connection refused", "nothing accepts connections"}},
 		{"wrong region, redirected", refusal(301, "PermanentRedirect", "", "X-Amz-Bucket-Region", "eu-north-1"),
 			[]string{"301 PermanentRedirect", `set s3.region = \"eu-north-1\"`}},

@@ -87,12 +87,7 @@ func (r *remote) path(name string) string { return filepath.Join(r.back, name) }
 // append is world.append on the other side.
 func (r *remote) append(w *world, name, text string) string {
 	w.t.Helper()
-	f, err := os.OpenFile(r.path(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	w.must(err)
-	_, err = f.WriteString(text)
-	w.must(err)
-	w.must(f.Close())
-	return text
+	return w.appendTo(r.path(name), text)
 }
 
 var remotes = []struct {

@@ -127,10 +127,15 @@ func (w *world) spooled(n int64) {
 	})
 }
 
-// append adds text to a file and returns what came to be there.
+// append adds text to a watched file and returns what came to be there.
 func (w *world) append(name, text string) string {
 	w.t.Helper()
-	f, err := os.OpenFile(w.path(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	return w.appendTo(w.path(name), text)
+}
+
+func (w *world) appendTo(path, text string) string {
+	w.t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	w.must(err)
 	_, err = f.WriteString(text)
 	w.must(err)

@@ -20,7 +20,7 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	plugins.RegisterDefaultPlugins()
-	var d sdk.Dashboard
+	var d sdk.Dashboard //nolint:staticcheck // the schema of files that every Grafana imports
 	err = d.UnmarshalJSONStrict(text)
 	var problems cog.BuildErrors // not nil where there are none
 	if errors.As(err, &problems) {
