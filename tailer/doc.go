@@ -126,6 +126,7 @@
 // Options.Delivered has it. Its inode, size, time, fingerprint and anchor must be
 // what they were, and it is taken off its name before it is looked at for the last
 // time: a rotation may give that name to another file at any moment.
+// A crash just then leaves it under a name that ends in ".spoolship-" and its id.
 //
 // # When power is lost
 //

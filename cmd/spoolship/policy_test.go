@@ -173,24 +173,7 @@ func TestPolicies(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := printed(test.args...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden := "testdata/policy-" + name + ".json"
-			if *update {
-				if err := os.WriteFile(golden, []byte(out), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil || out != string(want) {
-				t.Errorf("%v; got\n%s", err, out)
-			}
-			var p policy
-			if err := json.Unmarshal([]byte(out), &p); err != nil {
-				t.Fatal(err)
-			}
+			p := golden(t, "testdata/policy-"+name+".json", test.args)
 			for _, c := range test.allow {
 				if !allows(t, p, c) {
 					t.Errorf("refuses %+v", c)
@@ -203,6 +186,28 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// golden returns the policy that is printed, which must be the one in the file.
+func golden(t *testing.T, name string, args []string) (p policy) {
+	t.Helper()
+	out, err := printed(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(name, []byte(out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil || out != string(want) {
+		t.Errorf("%v; got\n%s", err, out)
+	}
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func TestPolicyMistakes(t *testing.T) {
