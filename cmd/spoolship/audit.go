@@ -128,7 +128,7 @@ func listKeys(ctx context.Context, src *source, stderr io.Writer) (*audit.Audit,
 // readObjects checks every object.
 func readObjects(ctx context.Context, src *source, a *audit.Audit, stderr io.Writer) error {
 	objects := a.Objects()
-	add, done := counter(stderr, "reading", len(objects))
+	add, done := counter(stderr, "reading", int64(len(objects)))
 	defer done()
 	checker := audit.Checker{Follow: src.follow, Failed: isReadError}
 	for _, o := range objects {

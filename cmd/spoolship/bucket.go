@@ -5,14 +5,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/cheggaaa/pb/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/spoolship/spoolship/agent/audit"
 	"github.com/spoolship/spoolship/agent/chunk"
@@ -172,16 +169,6 @@ func readError(err error) error {
 		return &exitError{err: err, code: exitFailure, hint: failed.Hint}
 	}
 	return err
-}
-
-// counter shows progress on a terminal and nothing elsewhere. total may be 0.
-func counter(w io.Writer, what string, total int) (add func(), done func()) {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return func() {}, func() {}
-	}
-	bar := pb.New(total).SetWriter(w).Set("prefix", what+" ").Start()
-	return func() { bar.Increment() }, func() { bar.Finish() }
 }
 
 // onlyPath says whether args are at most one.

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
-	"github.com/cheggaaa/pb/v3"
 	"github.com/dustin/go-humanize"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
 	"github.com/spoolship/spoolship/agent"
@@ -26,11 +28,15 @@ const (
 func showProgress(a *agent.Agent, w io.Writer) (stop func()) {
 	show, every := lines(w), lineEvery
 	finish := func() {}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		bar := pb.New64(0).Set(pb.Bytes, true).SetWriter(w).Start()
+	if onTerminal(w) {
+		var chunks atomic.Int64
+		bar, done := newBar(w, 0, decor.CountersKibiByte("% .1f / % .1f"), decor.AverageSpeed(decor.SizeB1024(0), " spooled, % .1f, "),
+			decor.AverageETA(decor.ET_STYLE_GO), decor.Any(func(decor.Statistics) string { return fmt.Sprintf(" left; %d chunks to ship", chunks.Load()) }))
 		show, every, finish = func(p progress) {
-			bar.Set("suffix", fmt.Sprintf(" spooled, %d chunks to ship", p.chunks)).SetTotal(p.total).SetCurrent(p.spooled)
-		}, barEvery, func() { bar.Finish() }
+			chunks.Store(int64(p.chunks))
+			bar.SetTotal(p.total, false)
+			bar.SetCurrent(p.spooled)
+		}, barEvery, done
 	}
 	quit, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -51,6 +57,36 @@ func showProgress(a *agent.Agent, w io.Writer) (stop func()) {
 		<-ended
 		finish()
 	}
+}
+
+func onTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// newBar shows a bar on a terminal until done is called; what is said beside it
+// comes from right. A total of 0 is not known.
+func newBar(w io.Writer, total int64, right ...decor.Decorator) (bar *mpb.Bar, done func()) {
+	p := mpb.New(mpb.WithOutput(w), mpb.WithRefreshRate(barEvery))
+	bar = p.AddBar(total, mpb.AppendDecorators(right...))
+	return bar, func() {
+		bar.Abort(false)
+		p.Wait()
+	}
+}
+
+// counter shows how many there were on a terminal and nothing elsewhere. A total
+// of 0 is not known.
+func counter(w io.Writer, what string, total int64) (add func(), done func()) {
+	if !onTerminal(w) {
+		return func() {}, func() {}
+	}
+	count := decor.CurrentNoUnit(what + " %d")
+	if total > 0 {
+		count = decor.CountersNoUnit(what + " %d / %d")
+	}
+	bar, done := newBar(w, total, count)
+	return bar.Increment, done
 }
 
 // printShipped is the last word of a run with --once.
