@@ -55,7 +55,7 @@ var rules = map[string]rule{
 	"chunk.compression": oneOf("gzip", "zstd", "none"),
 
 	"s3.bucket":                 bucket,
-	"s3.region":                 matching(`[A-Za-z0-9-]{0,64}`, "must be the name of a region", `for example "eu-central-1"`),
+	"s3.region":                 matching(64, `[A-Za-z0-9-]*`, "must be the name of a region", `for example "eu-central-1"`),
 	"s3.prefix":                 prefix,
 	"s3.key":                    notEmpty,
 	"s3.endpoint":               endpoint,
@@ -67,21 +67,21 @@ var rules = map[string]rule{
 	"s3.credentials_file":       absoluteOrEmpty,
 	"s3.profile":                noSpace,
 	// The forms of the STS API: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-	"s3.role_arn": matching(`|arn:aws[a-z-]*:iam::[0-9]{12}:role/\S{1,600}`, "must be the ARN of a role",
+	"s3.role_arn": matching(2048, `|arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+`, "must be the ARN of a role",
 		`for example "arn:aws:iam::123456789012:role/spoolship"`),
-	"s3.external_id": matching(`|[A-Za-z0-9_+=,.@:/-]{2,612}[A-Za-z0-9_+=,.@:/-]{0,612}`, "must be 2 to 1224 letters, digits and _+=,.@:/-",
+	"s3.external_id": matching(1224, `|[A-Za-z0-9_+=,.@:/-]{2,}`, "must be 2 to 1224 letters, digits and _+=,.@:/-",
 		"copy it from the role's trust policy"),
-	"s3.session_name":          matching(`[A-Za-z0-9_+=,.@-]{2,64}`, "must be 2 to 64 letters, digits and _+=,.@-", ""),
+	"s3.session_name":          matching(64, `[A-Za-z0-9_+=,.@-]{2,}`, "must be 2 to 64 letters, digits and _+=,.@-", ""),
 	"s3.duration":              between(900*sec, 12*hour),
 	"s3.sts_endpoint":          endpoint,
-	"s3.content_type":          matching(`[a-z0-9]+/[a-zA-Z0-9.+-]+(; ?[a-zA-Z0-9=._-]+)?`, "must be a media type", `for example "application/json"`),
+	"s3.content_type":          matching(255, `[a-z0-9]+/[a-zA-Z0-9.+-]+(; ?[a-zA-Z0-9=._-]+)?`, "must be a media type", `for example "application/json"`),
 	"s3.metadata":              metadataPairs,
 	"s3.tags":                  tagPairs,
 	"s3.acl":                   canned,
 	"s3.storage_class":         oneOrNone("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"),
 	"s3.encryption":            encryption,
-	"s3.kms_key_id":            matching(`[A-Za-z0-9:/_-]*`, "must be the id, ARN or alias of a KMS key", `for example "alias/logs"`),
-	"s3.expected_bucket_owner": matching(`|[0-9]{12}`, "must be the 12 digits of an AWS account", "the owner of the bucket sees them in the console, at the top right"),
+	"s3.kms_key_id":            matching(2048, `[A-Za-z0-9:/_-]*`, "must be the id, ARN or alias of a KMS key", `for example "alias/logs"`),
+	"s3.expected_bucket_owner": matching(12, `|[0-9]{12}`, "must be the 12 digits of an AWS account", "the owner of the bucket sees them in the console, at the top right"),
 	"s3.ca_file":               absoluteOrEmpty,
 	"s3.proxy":                 proxy,
 	"s3.conditional":           oneOf("auto", "always", "never"),
@@ -92,7 +92,7 @@ var rules = map[string]rule{
 	"telemetry.socket": socket,
 	"telemetry.listen": listen,
 
-	"input.name": matching(`[a-z0-9][a-z0-9_-]{0,63}`,
+	"input.name": matching(64, `[a-z0-9][a-z0-9_-]*`,
 		"must be 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit", ""),
 	"input.include":           notEmptyList,
 	"input.include[]":         pattern,
@@ -148,10 +148,13 @@ func oneOf(words ...string) rule {
 	}
 }
 
-func matching(expr, what, hint string) rule {
+// matching wants texts of an expression. That they have at most longest bytes
+// does not stand in it: a program grows with its counts, and every start, of
+// "spoolship status" too, makes these programs.
+func matching(longest int, expr, what, hint string) rule {
 	re := regexp.MustCompile(`^(?:` + expr + `)$`)
 	return func(v any) complaint {
-		if !re.MatchString(v.(string)) {
+		if s := v.(string); len(s) > longest || !re.MatchString(s) {
 			return complaint{what, hint}
 		}
 		return complaint{}
@@ -243,7 +246,7 @@ func listen(v any) complaint {
 }
 
 // hostName allows what is the same in every object key and URL.
-var hostName = matching(`|[A-Za-z0-9][A-Za-z0-9._-]{0,252}`,
+var hostName = matching(253, `|[A-Za-z0-9][A-Za-z0-9._-]*`,
 	"must be letters, digits, dots, _ and -, at most 253 of them", "")
 
 // bucketName is the common part of
