@@ -103,7 +103,7 @@ func (w *watcher) failed(err error) {
 // takeEvents takes what has happened so far, within bounds: a flood of events
 // must not keep files from being read.
 func (t *Tailer) takeEvents() {
-	refilled := false
+	refilled := true
 	for range 4096 {
 		select {
 		case e, ok := <-t.watch.events():
