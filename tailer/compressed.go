@@ -51,7 +51,7 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 	if a := s.of(f); f.pos.Offset == f.pos.Base && !s.novel() || f.pos.Offset > f.pos.Base && (a == nil || !a.holds()) {
 		return no, nil
 	}
-	if s.isOf(fam.done, f.pos.Offset) {
+	if s.isOfDone(fam.done, f, o) {
 		return no, nil
 	}
 	home := fam.atHome()
@@ -74,12 +74,17 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 	return yes, nil
 }
 
-// isOf says whether the content is exactly that of one of the finished files,
-// which was read further than to an offset.
-func (s *survey) isOf(done []*file, offset int64) bool {
-	for _, f := range done {
-		a := s.of(f)
-		if a != nil && a.offset > offset && a.holds() && s.whole() && s.pos.Offset == a.offset {
+// isOfDone says whether the content of o is exactly that of one of the finished
+// files, rather than f's: of one that was read further, or of one that is gone and
+// was last written to when o was; of two such, the older.
+func (s *survey) isOfDone(done []*file, f *file, o *seen) bool {
+	for _, g := range done {
+		a := s.of(g)
+		if a == nil || !a.holds() || !s.whole() || s.pos.Offset != a.offset {
+			continue
+		}
+		gone := g.seen == nil && o.mtime == g.pos.Mtime
+		if a.offset > f.pos.Offset || gone && (o.mtime != f.pos.Mtime || g.pos.File < f.pos.File) {
 			return true
 		}
 	}
@@ -106,9 +111,9 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 		t.sight.open = true
 		return true, nil // younger ones need not wait: what it is made from is there
 	}
-	if fam.unread(o) {
+	if f := fam.unread(o); f != nil {
 		t.sight.open = true
-		return true, nil
+		return f.drained, nil // what is whole of it will be read at once
 	}
 	s := t.survey(in, fam, o)
 	switch {
@@ -142,17 +147,17 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 	return true, t.followPacked(ctx, in, fam, o, nil)
 }
 
-// unread says whether o may be the copy of a rotated file that is still being
-// read and of which nothing was handed on yet: its only line lacks a newline.
-// Until that is handed on there is nothing to compare o with.
-func (fam *family) unread(o *seen) bool {
+// unread is the rotated file that o may be the copy of, if it is still being read
+// and nothing was handed on of it yet, at its end because its only line lacks a
+// newline. Until that is handed on there is nothing to compare o with.
+func (fam *family) unread(o *seen) *file {
 	for _, f := range fam.live {
 		if f.rotated && f.pos.Packed == 0 && f.pos.Offset == f.pos.Base && f.size > f.pos.Offset &&
 			(f.fd >= 0 || f.seen != nil) && younger(o, &f.pos) {
-			return true
+			return f
 		}
 	}
-	return false
+	return nil
 }
 
 // packedKnown says whether the content of o is that of f, as far as it was read
@@ -161,6 +166,8 @@ func (t *Tailer) packedKnown(ctx context.Context, s *survey, a *ask, f *file, o 
 	switch {
 	case s.broken():
 		return true, nil // as far as it can be seen; its problem is told
+	case !f.pos.Done && a.holds() && f.seen != nil && s.whole():
+		return t.partOf(ctx, s, f.seen)
 	case !f.pos.Done && a.holds():
 		return true, nil // f is being read, and will have all that this has
 	case !s.whole():

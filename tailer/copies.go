@@ -26,7 +26,7 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (look copyL
 		}
 		if o.packed != plain {
 			a, err := t.packedCopy(ctx, fam, f, o)
-			if err != nil || a == yes && (!look.doubt && !look.later || f.pos.Offset > 0) {
+			if err != nil || a == yes && (!look.doubt && !look.later || f.pos.Offset > headSize) {
 				return copyLook{copy: o}, err
 			}
 			look.doubt = look.doubt || a == unknown && f.mayHide(o)
@@ -62,8 +62,8 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (look copyL
 			look.doubt = look.doubt || f.mayHide(o)
 			continue
 		}
-		// Where no bytes are known, any would do: then the oldest is waited for.
-		if ok && (!look.doubt && !look.later || f.pos.Offset > 0) {
+		// Where few bytes are known, another may have them, too: the oldest is waited for.
+		if ok && (!look.doubt && !look.later || f.pos.Offset > headSize) {
 			return copyLook{copy: o}, nil
 		}
 	}
@@ -323,8 +323,9 @@ func (t *Tailer) covered(ctx context.Context, fd int, o *seen, f *file) (int64, 
 		return 0, nil
 	}
 	// A few bytes may be a header that all generations have. Then only what was
-	// made before the next generation began is taken for a copy.
-	if next := f.next(); at.Offset <= headSize && next != nil && o.born > next.pos.Began {
+	// made before the next generation began is taken for a copy, and only while
+	// no other file is known to be the copy.
+	if next := f.next(); at.Offset <= headSize && next != nil && (o.born > next.pos.Began || f.seen != nil) {
 		return 0, nil
 	}
 	sum, err := t.crcsAt(ctx, fd, f.pos.Base, at.Offset)
