@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -48,7 +49,11 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 		t.survey(f.in, fam, o)
 		return later, nil
 	}
-	if a := s.of(f); f.pos.Offset == f.pos.Base && !s.novel() || f.pos.Offset > f.pos.Base && (a == nil || !a.holds()) {
+	if f.pos.Offset == f.pos.Base {
+		if novel, err := t.novel(ctx, fam, s); err != nil || !novel {
+			return no, err
+		}
+	} else if a := s.of(f); a == nil || !a.holds() {
 		return no, nil
 	}
 	if s.isOfDone(fam.done, f, o) {
@@ -91,14 +96,26 @@ func (s *survey) isOfDone(done []*file, f *file, o *seen) bool {
 	return false
 }
 
-// novel says whether the content is no one's that is known.
-func (s *survey) novel() bool {
-	for _, a := range s.asks {
-		if !a.differ && a.last > 0 {
-			return false
+// novel says whether the content is no one's that is known. What begins like a
+// file that is there is not that one's if it goes on otherwise.
+func (t *Tailer) novel(ctx context.Context, fam *family, s *survey) (bool, error) {
+	for _, f := range slices.Concat(fam.live, fam.done) {
+		a := s.of(f)
+		if a == nil || a.differ || a.last == 0 {
+			continue
+		}
+		if f.seen == nil || !s.whole() {
+			return false, nil
+		}
+		part, err := t.partOf(ctx, s, f.seen)
+		if err != nil {
+			t.problem(f.in, f.seen.real, err)
+		}
+		if part || err != nil {
+			return false, ctx.Err()
 		}
 	}
-	return true
+	return true, nil
 }
 
 // packedNewcomer decides about a compressed file that nobody owns. It returns
@@ -231,6 +248,9 @@ func (t *Tailer) followPacked(ctx context.Context, in *input, fam *family, o *se
 func (fam *family) knownTime(o *seen) bool {
 	for _, all := range [...][]*file{fam.live, fam.done} {
 		for _, f := range all {
+			if f.pos.Lost && f.pos.Offset == f.pos.Base {
+				continue // nothing of it was found
+			}
 			if o.mtime == f.pos.Mtime || o.mtime == secondOf(o.mtime) && o.mtime == secondOf(f.pos.Mtime) {
 				return true
 			}
