@@ -56,7 +56,7 @@ bench: harness ## every figure beside its goal; PARTS=backfill,idle for some of 
 
 .PHONY: bench-docs bench-compare
 bench-docs: harness ## measure everything and renew docs/performance.md
-	bin/spoolship-e2e bench -size $(SIZE) -runs $(RUNS) -parts all -later -json bench.json -markdown docs/performance.md -svg docs
+	bin/spoolship-e2e bench -size $(SIZE) -runs $(RUNS) -parts all -later -outage 10GiB -open 5GiB -json bench.json -markdown docs/performance.md -svg docs
 
 bench-compare: harness ## the backfills against another commit: BASE=main~1
 	bin/spoolship-e2e compare -base $(BASE) -json bin/bench-compare.json

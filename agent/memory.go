@@ -14,7 +14,7 @@ const (
 	// the heap is buffers that are used again and pages that bbolt throws away,
 	// so using the room up to here saves most collections, and the peak stays
 	// where it is known.
-	memoryLimit = 54 << 20
+	memoryLimit = 50 << 20
 	// calmCheck is how often it is looked whether the agent has become calm.
 	calmCheck = 3 * time.Second
 	// calmAllocs is what a calm agent may allocate between two looks: glances

@@ -59,7 +59,7 @@ func TestGiveBack(t *testing.T) {
 
 // The limit leaves room above what is live, and ends with the keeper.
 func TestMemoryLimit(t *testing.T) {
-	live := []uint64{10 * mib, 36 * mib, 100 * mib, 20 * mib}
+	live := []uint64{10 * mib, 30 * mib, 100 * mib, 20 * mib}
 	_, limits := keep(t, len(live), func(look int) (uint64, uint64) { return 0, live[look-1] })
 	want := []int64{memoryLimit, memoryLimit, memoryLimit, 150 * mib, memoryLimit, math.MaxInt64}
 	if !slices.Equal(limits, want) {
