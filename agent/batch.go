@@ -16,7 +16,9 @@ import (
 // encode what the spool makes durable in one transaction.
 type batch struct {
 	born    time.Time
-	raw     []byte   // lines of all spans, in read order
+	raw     []byte   // lines of all spans, in read order, until they are encoded
+	size    int64    // bytes of these
+	full    bool     // more is there to be read
 	spans   [][]span // by input
 	pos     []byte   // encoded positions
 	files   map[uint64]posRef
@@ -57,7 +59,8 @@ func newBatch(inputs int) *batch {
 
 // reset makes b ready to be filled again; buffers are kept.
 func (b *batch) reset() {
-	b.raw, b.pos, b.stored, b.forget = recycle(b.raw), recycle(b.pos), recycle(b.stored), b.forget[:0]
+	b.pos, b.stored, b.forget = recycle(b.pos), recycle(b.stored), b.forget[:0]
+	b.size, b.full = 0, false
 	for i := range b.spans {
 		b.spans[i] = b.spans[i][:0]
 		b.counts[i] = chunk.Counts{}

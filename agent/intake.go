@@ -44,7 +44,8 @@ type plan struct {
 // positions of a batch true when it is durable.
 //
 // A fixed number of batches goes round (free → filled → work → order → free),
-// so a slow or full spool stops the tailer instead of filling memory.
+// so a slow or full spool stops the tailer instead of filling memory. What costs
+// memory, the lines themselves, goes a shorter way: an encoded batch has them no more.
 type intake struct {
 	spool    *spool.Spool
 	plans    []plan
@@ -70,6 +71,7 @@ type intake struct {
 	err     error // of a cut that could not be reported to the tailer
 
 	free  chan *batch
+	raws  chan []byte // empty buffers for lines
 	work  chan *batch
 	order chan *batch
 }
@@ -87,15 +89,19 @@ type inputCounters struct {
 }
 
 func newIntake(sp *spool.Spool, plans []plan, prefix string, interval time.Duration, h *health, hook func(string) error) *intake {
-	n := workers() + 2 // one a worker, one being filled, one being committed
+	lines := workers() + 1 // one a worker, one being filled
+	n := lines + maxGroup  // and those being committed
 	in := &intake{
 		spool: sp, plans: plans, prefix: prefix, interval: interval, hook: hook, health: h,
 		clock:   clock{now: time.Now, every: time.Second, health: h},
 		reading: &pulse{}, pulse: pulse{loop: "intake"}, waits: newWaits(len(plans)),
-		free: make(chan *batch, n), work: make(chan *batch, n), order: make(chan *batch, n),
+		raws: make(chan []byte, lines), free: make(chan *batch, n), work: make(chan *batch, n), order: make(chan *batch, n),
 	}
 	for range n {
 		in.free <- newBatch(len(plans))
+	}
+	for range lines {
+		in.raws <- nil
 	}
 	return in
 }
@@ -111,6 +117,7 @@ func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.cur != nil && len(in.cur.raw)+len(s.Data) > batchSize {
+		in.cur.full = true
 		if err := in.cut(); err != nil {
 			return err
 		}
@@ -125,6 +132,7 @@ func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
 	b.add(s)
 	in.inFlight.Add(int64(len(s.Data)))
 	if len(b.raw) >= batchSize {
+		b.full = true
 		return in.cut()
 	}
 	return nil
@@ -186,13 +194,20 @@ func (in *intake) current(ctx context.Context) (*batch, error) {
 	if err := in.clock.settle(ctx, in.once); err != nil {
 		return nil, err
 	}
+	var b *batch
 	select {
-	case in.cur = <-in.free:
+	case b = <-in.free:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	select {
+	case b.raw = <-in.raws:
+	case <-ctx.Done():
+		in.free <- b
+		return nil, ctx.Err()
+	}
 	in.reading.beat()
-	b := in.cur
+	in.cur = b
 	b.born = time.Now()
 	born := b.born
 	in.timer = time.AfterFunc(in.interval, func() { in.cutLate(b, born) })
@@ -215,6 +230,7 @@ func (in *intake) cut() error {
 		return fmt.Errorf("cut a batch: %w", err)
 	}
 	b := in.cur
+	b.size = int64(len(b.raw))
 	in.cur = nil
 	in.lastCut = time.Now()
 	in.timer.Stop()
@@ -229,6 +245,8 @@ func (in *intake) Work() error {
 	w := newWorker(in.plans, in.prefix)
 	for b := range in.work {
 		b.err = w.encode(b)
+		in.raws <- recycle(b.raw)
+		b.raw = nil
 		b.encoded <- struct{}{}
 	}
 	return nil
@@ -240,52 +258,100 @@ func (in *intake) Work() error {
 func (in *intake) Run(ctx, reading context.Context) error {
 	defer in.pulse.rest()
 	for {
-		var b *batch
-		var ok bool
 		in.pulse.rest()
-		select {
-		case b, ok = <-in.order:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if !ok {
-			return nil
-		}
-		in.pulse.beat()
-		<-b.encoded
-		if b.err != nil {
-			return b.err
-		}
-		if err := in.commit(reading, b); err != nil {
+		group, err := in.gather(ctx)
+		if err != nil || len(group) == 0 {
 			return err
 		}
-		in.inFlight.Add(-int64(len(b.raw)))
-		in.waits.durable(b.spans)
-		b.reset()
-		in.free <- b
+		if err := in.commit(reading, group); err != nil {
+			return err
+		}
 	}
+}
+
+const (
+	// maxGroup is how many batches are committed at once where more is there to
+	// be read. An fsync takes its processor with it for as long as it lasts.
+	maxGroup = 2
+	// groupWait is how long one of them waits for the next, which is under way:
+	// many times what encoding takes, and little beside any commit interval.
+	groupWait = 50 * time.Millisecond
+	// groupSize is how many stored bytes are enough for one commit.
+	groupSize = batchSize / 2
+)
+
+// gather waits for the next batch, and for those to be committed with it. None
+// is the end.
+func (in *intake) gather(ctx context.Context) (group []*batch, err error) {
+	var late <-chan time.Time
+	var stored int
+	for {
+		select {
+		case b, ok := <-in.order:
+			if !ok {
+				return group, nil
+			}
+			in.pulse.beat()
+			<-b.encoded
+			if b.err != nil {
+				return nil, b.err
+			}
+			group = append(group, b)
+			if stored += len(b.stored); !b.full || len(group) == maxGroup || stored >= groupSize {
+				return group, nil
+			}
+			late = time.After(groupWait)
+		case <-late:
+			return group, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// durable is called when all of b is.
+func (in *intake) durable(b *batch) {
+	b.count(in.plans)
+	in.inFlight.Add(-b.size)
+	in.waits.durable(b.spans)
+	b.reset()
+	in.free <- b
 }
 
 // errStopped says that batches were given up because the agent stops while
 // the spool is full. Their lines are still in the files.
 var errStopped = errors.New("stopped while the spool was full")
 
-// commit appends b, waiting while the spool is full.
-func (in *intake) commit(reading context.Context, b *batch) error {
+// commit appends a group, waiting while the spool is full.
+func (in *intake) commit(reading context.Context, group []*batch) error {
+	out := make([]*spool.Batch, len(group))
+	for i, b := range group {
+		out[i] = &b.out
+	}
 	for {
 		in.pulse.beat()
 		changed := in.spool.Changed()
-		err := in.spool.Append(&b.out)
+		err := in.spool.Append(out...)
 		if err == nil {
 			in.health.ok(causeFull)
 			in.health.ok(causeSpool)
-			b.count(in.plans)
+			for _, b := range group {
+				in.durable(b)
+			}
 			return nil
 		}
 		if !errors.Is(err, spool.ErrFull) {
 			return fmt.Errorf("append to the spool: %w", err)
 		}
-		switch again, err := in.makeRoom(err, b); {
+		if len(group) > 1 { // each needs less room
+			for i := range group {
+				if err := in.commit(reading, group[i:i+1]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		switch again, err := in.makeRoom(err, group[0]); {
 		case err != nil:
 			return err
 		case again && reading.Err() == nil:

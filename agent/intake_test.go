@@ -75,6 +75,72 @@ func TestIdleCutsAtOnceAndTheTimerLater(t *testing.T) {
 	}
 }
 
+// fillTwo gives two full batches to an intake that does not commit yet. finish does.
+func fillTwo(t *testing.T, maxSize int64) (sp *spool.Spool, commits *int, finish func() error) {
+	t.Helper()
+	s, commits := newSite(t), new(int)
+	sp, err := spool.Open(spool.Options{Dir: s.cfg.Agent.StateDir, MaxSize: maxSize, Hook: func(event string) error {
+		if event == "append.committed" {
+			*commits++
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sp.Close() })
+	a, err := New(Options{Config: s.cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := newIntake(sp, a.setup.Load().plans, "", time.Hour, a.health, a.o.Hook)
+	data := bytes.Repeat([]byte("{}\n"), batchSize/3)
+	for i := range int64(2) {
+		give(t, in, i*int64(len(data)), string(data))
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return sp, commits, func() error {
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		if err := in.Work(); err != nil {
+			t.Error(err)
+		}
+		return in.Run(t.Context(), stopped)
+	}
+}
+
+func TestFullBatchesAreCommittedTogether(t *testing.T) {
+	sp, commits, finish := fillTwo(t, 0)
+	if err := finish(); err != nil {
+		t.Fatal(err)
+	}
+	want := int64(2 * (batchSize / 3))
+	if c := sp.Chunks(); *commits != 1 || len(c) != 1 || c[0].Records != want || sp.Stats().Batch != 2 {
+		t.Errorf("%d commits of %d batches, chunks %+v, want 1 of 2 and %d records", *commits, sp.Stats().Batch, c, want)
+	}
+}
+
+// Of a group that does not fit, what fits is committed.
+func TestGroupInAFullSpool(t *testing.T) {
+	one, _, finish := fillTwo(t, 0)
+	if err := finish(); err != nil {
+		t.Fatal(err)
+	}
+	stored := one.Chunks()[0].StoredSize
+	sp, commits, finish := fillTwo(t, stored*3/4)
+	if err := sp.Append(&spool.Batch{Blocks: []spool.Block{{Input: "other", Name: "x", Codec: "none", Limit: 1, Data: []byte{'\n'}, Records: 1, RawSize: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := finish(); !errors.Is(err, errStopped) {
+		t.Fatalf("got %v, want %v", err, errStopped)
+	}
+	if *commits != 2 || sp.Stats().Batch != 2 {
+		t.Errorf("%d commits of %d batches, want 2 of 2: the other input's, and the first", *commits, sp.Stats().Batch)
+	}
+}
+
 // Lines wait from when their batch was begun until it is durable.
 func TestLinesWait(t *testing.T) {
 	in, _, closeAll := newTestIntake(t, newSite(t), time.Hour)

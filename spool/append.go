@@ -10,20 +10,25 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Append makes a batch durable: when it returns nil, blocks, manifests and
-// positions are on disk. b may be reused afterwards. On ErrFull, which a disk
-// that fills up during the commit also ends in, nothing was written and b may
-// be tried again; on ErrOutcomeUnknown only the disk knows.
-func (s *Spool) Append(b *Batch) error {
-	if err := b.check(); err != nil {
-		return err
+// Append makes batches durable, in one transaction: when it returns nil, blocks,
+// manifests and positions are on disk. Batches may be reused afterwards. On
+// ErrFull, which a disk that fills up during the commit also ends in, nothing was
+// written and they may be tried again; on ErrOutcomeUnknown only the disk knows.
+func (s *Spool) Append(batches ...*Batch) error {
+	var size int64
+	empty := true
+	for _, b := range batches {
+		if err := b.check(); err != nil {
+			return err
+		}
+		size += b.size()
+		empty = empty && b.empty()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.writable(); err != nil || b.empty() {
+	if err := s.writable(); err != nil || empty {
 		return err
 	}
-	size := b.size()
 	if err := s.room(size); err != nil {
 		return err
 	}
@@ -32,7 +37,14 @@ func (s *Spool) Append(b *Batch) error {
 	if err := s.handOverLarge(); err != nil {
 		return err
 	}
-	err := s.update("append", false, func(t *txn) error { return t.append(b) })
+	err := s.update("append", false, func(t *txn) error {
+		for _, b := range batches {
+			if err := t.append(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err == nil {
 		reused := min(s.spare, size)
 		s.spare -= reused

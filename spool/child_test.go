@@ -57,9 +57,12 @@ func workOn(s *Spool, dir string, blocks int) error {
 		return err
 	}
 	for ; at < blocks; at++ {
-		b := testBlock(workInput(at), strconv.Itoa(at), workBlockSize, 3*workBlockSize)
-		pos := []byte(strconv.Itoa(at + 1))
-		if err := s.Append(&Batch{Blocks: []Block{b}, Positions: []Position{{File: 1, Data: pos}}}); err != nil {
+		batches := []*Batch{workBatch(at)}
+		if at%4 == 1 && at+1 < blocks { // two at once
+			at++
+			batches = append(batches, workBatch(at))
+		}
+		if err := s.Append(batches...); err != nil {
 			return err
 		}
 		if at%7 == 6 {
@@ -77,6 +80,13 @@ func workOn(s *Spool, dir string, blocks int) error {
 		return err
 	}
 	return shipAll(s, dir)
+}
+
+func workBatch(at int) *Batch {
+	return &Batch{
+		Blocks:    []Block{testBlock(workInput(at), strconv.Itoa(at), workBlockSize, 3*workBlockSize)},
+		Positions: []Position{{File: 1, Data: []byte(strconv.Itoa(at + 1))}},
+	}
 }
 
 func position(s *Spool) (int, error) {

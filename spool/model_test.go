@@ -89,6 +89,35 @@ func (m *model) sealOldest(input string, most int) {
 }
 
 func (m *model) Append(t *rapid.T) {
+	var batches []*Batch
+	var size int64
+	for range rapid.IntRange(1, 3).Draw(t, "batches") {
+		b := m.batch(t)
+		batches = append(batches, b)
+		size += b.size()
+	}
+	unacked := m.unacked()
+	err := m.s.Append(batches...)
+	if full := size > 0 && unacked > 0 && unacked+size > modelMax; full != errors.Is(err, ErrFull) || !full && err != nil {
+		t.Fatalf("append %d bytes to %d: %v", size, unacked, err)
+	}
+	if err != nil {
+		return
+	}
+	for _, b := range batches {
+		for i := range b.Blocks {
+			m.appendBlock(&b.Blocks[i])
+		}
+		for _, p := range b.Positions {
+			m.positions[p.File] = string(p.Data)
+		}
+		for _, f := range b.Forget {
+			delete(m.positions, f)
+		}
+	}
+}
+
+func (m *model) batch(t *rapid.T) *Batch {
 	var batch Batch
 	for range rapid.IntRange(0, 4).Draw(t, "blocks") {
 		m.tags++
@@ -105,23 +134,7 @@ func (m *model) Append(t *rapid.T) {
 	if rapid.Bool().Draw(t, "forget") {
 		batch.Forget = append(batch.Forget, uint64(rapid.IntRange(1, 9).Draw(t, "file")))
 	}
-	size, unacked := batch.size(), m.unacked()
-	err := m.s.Append(&batch)
-	if full := size > 0 && unacked > 0 && unacked+size > modelMax; full != errors.Is(err, ErrFull) || !full && err != nil {
-		t.Fatalf("append %d bytes to %d: %v", size, unacked, err)
-	}
-	if err != nil {
-		return
-	}
-	for i := range batch.Blocks {
-		m.appendBlock(&batch.Blocks[i])
-	}
-	for _, p := range batch.Positions {
-		m.positions[p.File] = string(p.Data)
-	}
-	for _, f := range batch.Forget {
-		delete(m.positions, f)
-	}
+	return &batch
 }
 
 func (m *model) Seal(t *rapid.T) {
