@@ -104,7 +104,7 @@ func (t *Tailer) novel(ctx context.Context, fam *family, s *survey) (bool, error
 		if a == nil || a.differ || a.last == 0 {
 			continue
 		}
-		if f.seen == nil || !s.whole() {
+		if f.seen == nil || f.pos.Packed > 0 || !s.whole() {
 			return false, nil
 		}
 		part, err := t.partOf(ctx, s, f.seen)
@@ -130,7 +130,7 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 	}
 	if f := fam.unread(o); f != nil {
 		t.sight.open = true
-		return f.drained, nil // what is whole of it will be read at once
+		return f.drained || in.Paused, nil // what is whole of it will be read at once
 	}
 	s := t.survey(in, fam, o)
 	switch {

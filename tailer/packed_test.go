@@ -222,6 +222,79 @@ func TestCompressedHeader(t *testing.T) {
 	f.wantStreams("# the header\none\n", "# the header\ntwo\n")
 }
 
+// Generations begin with the same header, which is all that was read of the last
+// one, and were compressed before anybody looked again.
+func TestCompressedSameHeader(t *testing.T) {
+	for name, down := range map[string]func(*fixture){
+		"a younger copy is not compressed": func(f *fixture) {
+			f.append("app.log", "one\n")
+			f.compress("app.log", "app.log.2.gz", 1)
+			f.tick()
+			f.append("app.log", "h\ntwo\n")
+			f.tick()
+			f.copy("app.log", "app.log.1")
+			f.tick()
+			f.truncate("app.log")
+		},
+		"the file is there": func(f *fixture) {
+			f.append("app.log", "one\n")
+			f.rename("app.log", "app.log.2")
+			f.tick()
+			f.append("app.log", "h\ntwo\n")
+			f.compress("app.log", "app.log.1.gz", 1)
+			f.tick()
+		},
+		"both are compressed": func(f *fixture) {
+			f.append("app.log", "one\n")
+			f.compress("app.log", "app.log.2.gz", 1)
+			f.tick()
+			f.append("app.log", "h\ntwo\n")
+			f.compress("app.log", "app.log.1.gz", 1)
+			f.tick()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, "app.log")
+			f.append("app.log", "h\n")
+			f.step()
+			f.restart(func() {
+				down(f)
+				f.append("app.log", "h\nthree\n")
+			})
+			for range 4 {
+				f.pass(time.Minute)
+			}
+			f.want("h\none\nh\ntwo\nh\nthree\n")
+			if s := f.stats(); s.Lag != 0 || s.LostBytes != 0 || len(s.Errors) != 0 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// Of the last generation nothing was read, and the one before begins like it.
+func TestCompressedUnreadSameHeader(t *testing.T) {
+	f := newFixture(t, "app.log")
+	f.append("app.log", "h\n")
+	f.step()
+	f.rename("app.log", "app.log.1")
+	f.tick()
+	f.append("app.log", "")
+	f.pass(time.Second)
+	f.restart(func() {
+		f.append("app.log.1", "one\n")
+		f.rename("app.log.1", "app.log.2")
+		f.append("app.log", "h\ntwo\n")
+		f.compress("app.log", "app.log.1.gz", 1)
+		f.tick()
+		f.append("app.log", "h\nthree\n")
+	})
+	for range 4 {
+		f.pass(time.Minute)
+	}
+	f.want("h\none\nh\ntwo\nh\nthree\n")
+}
+
 // A file and its compressed copy, both kept.
 func TestCompressedKept(t *testing.T) {
 	f := newFixture(t, "app.log*")
