@@ -22,7 +22,7 @@ func needDuckDB(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			fmt.Printf("skipped: %v: DuckDB comes from npm\n", err)
-			t.Skip()
+			t.Skipf("skipped: %v", err)
 		}
 	}
 	if _, err := os.Stat(duckdb); err != nil {

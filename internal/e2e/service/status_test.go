@@ -80,7 +80,7 @@ func TestStatusScreens(t *testing.T) {
 		if written > 3000 {
 			t.Fatal("status never says when the spool is full")
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // the pace of writing, not a wait
 	}
 	capture(t, "outage", s.screen("degraded: upload: ", "; full in ", 1))
 
