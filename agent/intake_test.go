@@ -17,15 +17,7 @@ import (
 // function closes it and waits until all is durable.
 func newTestIntake(tb testing.TB, s *site, interval time.Duration) (*intake, *spool.Spool, func()) {
 	tb.Helper()
-	sp, err := spool.Open(spool.Options{Dir: s.cfg.Agent.StateDir})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	a, err := New(Options{Config: s.cfg})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	in := newIntake(sp, a.setup.Load().plans, "", interval, a.health, a.o.Hook)
+	in, sp := newIdleIntake(tb, s, spool.Options{}, interval)
 	done := make(chan error, 2)
 	go func() { done <- in.Run(context.Background(), context.Background()) }()
 	go func() { done <- in.Work() }()
@@ -41,6 +33,21 @@ func newTestIntake(tb testing.TB, s *site, interval time.Duration) (*intake, *sp
 			tb.Error(err)
 		}
 	}
+}
+
+// newIdleIntake returns an intake over a new spool of which nobody calls Run or Work.
+func newIdleIntake(tb testing.TB, s *site, o spool.Options, interval time.Duration) (*intake, *spool.Spool) {
+	tb.Helper()
+	o.Dir = s.cfg.Agent.StateDir
+	sp, err := spool.Open(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a, err := New(Options{Config: s.cfg})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return newIntake(sp, a.setup.Load().plans, "", interval, a.health, a.o.Hook), sp
 }
 
 func give(tb testing.TB, in *intake, from int64, data string) {
@@ -78,22 +85,14 @@ func TestIdleCutsAtOnceAndTheTimerLater(t *testing.T) {
 // fillTwo gives two full batches to an intake that does not commit yet. finish does.
 func fillTwo(t *testing.T, maxSize int64) (sp *spool.Spool, commits *int, finish func() error) {
 	t.Helper()
-	s, commits := newSite(t), new(int)
-	sp, err := spool.Open(spool.Options{Dir: s.cfg.Agent.StateDir, MaxSize: maxSize, Hook: func(event string) error {
+	commits = new(int)
+	in, sp := newIdleIntake(t, newSite(t), spool.Options{MaxSize: maxSize, Hook: func(event string) error {
 		if event == "append.committed" {
 			*commits++
 		}
 		return nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}}, time.Hour)
 	t.Cleanup(func() { sp.Close() })
-	a, err := New(Options{Config: s.cfg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := newIntake(sp, a.setup.Load().plans, "", time.Hour, a.health, a.o.Hook)
 	data := bytes.Repeat([]byte("{}\n"), batchSize/3)
 	for i := range int64(2) {
 		give(t, in, i*int64(len(data)), string(data))
