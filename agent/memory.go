@@ -16,10 +16,10 @@ const (
 	// where it is known.
 	memoryLimit = 50 << 20
 	// calmCheck is how often it is looked whether the agent has become calm.
-	calmCheck = 3 * time.Second
-	// calmAllocs is what a calm agent may allocate between two looks: glances
-	// at 10,000 quiet files and questions of an operator.
-	calmAllocs = 1 << 20
+	calmCheck = time.Second
+	// calmAllocs is what a calm agent may allocate between two looks: a glance
+	// at quiet files and questions of an operator.
+	calmAllocs = 512 << 10
 	// busyAllocs is how much has to be allocated before giving back is worth
 	// the full collection that it takes, about 10 ms with 10,000 files.
 	busyAllocs = 6 << 20

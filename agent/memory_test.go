@@ -38,10 +38,10 @@ func TestGiveBack(t *testing.T) {
 	}{
 		{"calm after a start", []uint64{20 * mib, 0, 0, 0}, []int{2}},
 		{"small start", []uint64{5 * mib, 0, 0}, nil},
-		{"always busy", []uint64{20 * mib, 20 * mib, 2 * mib, mib}, nil},
-		{"a few lines are calm", []uint64{20 * mib, mib - 1}, []int{2}},
+		{"always busy", []uint64{20 * mib, 20 * mib, 2 * mib, calmAllocs}, nil},
+		{"a few lines are calm", []uint64{20 * mib, calmAllocs - 1}, []int{2}},
 		{"calm twice", []uint64{20 * mib, 0, 0, 17 * mib, 0, 0}, []int{2, 5}},
-		{"small things add up", slices.Repeat([]uint64{mib / 2}, 14), []int{12}},
+		{"small things add up", slices.Repeat([]uint64{mib / 4}, 28), []int{24}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -110,6 +110,47 @@ func TestGlanceTakesTurns(t *testing.T) {
 	}
 }
 
+// What happens between the look at a directory and the watching of it, nobody
+// is told of. It is found at once all the same, with a scan only if it needs one.
+func TestUnwatchedYet(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*fixture)
+		scans  uint64
+		want   string
+	}{
+		{"nothing", func(*fixture) {}, 1, "x\n"},
+		{"growth", func(f *fixture) { f.append("a.log", "y\n") }, 1, "x\ny\n"},
+		{"new file", func(f *fixture) { f.append("b.log", "b\n") }, 2, "x\nb\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t, "*.log")
+			f.append("a.log", "x\n")
+			f.step()
+			f.o.ScanInterval, f.o.Poll = time.Hour, false
+			f.restart(func() { f.age() })
+			if !f.watch.working() {
+				t.Skip("inotify is not to be had here")
+			}
+			home, looked := f.inputs[0].families[f.path("a.log")], false
+			f.Tailer.o.Pulse = func(bool) {
+				if !looked && len(home.seen) > 0 {
+					looked = true
+					c.change(f)
+				}
+			}
+			before := f.phase
+			f.must(f.Tailer.step(t.Context()))
+			f.must(f.watch.w.Remove(f.dir)) // no event helps
+			f.later(time.Second)
+			f.want(c.want)
+			if n := (f.phase - before) / 2; !looked || n != c.scans {
+				t.Errorf("%d scans, changed: %t", n, looked)
+			}
+		})
+	}
+}
+
 // A scan in full comes now and then even if all looks quiet.
 func TestVerified(t *testing.T) {
 	f := newFixture(t, "*.log")

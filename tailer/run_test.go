@@ -279,7 +279,7 @@ func BenchmarkGlance(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	for b.Loop() {
-		if !t.glance() {
+		if !t.glance(t.sight.names) {
 			b.Fatal("something seems to have changed")
 		}
 	}

@@ -39,10 +39,11 @@ func (t *Tailer) scan(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.watch.set(dirs) {
-		t.asked = true
-	}
+	fresh := t.watch.set(dirs)
 	t.remember()
+	if fresh && (t.sight.open || !t.glance(t.sight.names)) {
+		t.asked = true // something has happened before they were watched, or may have
+	}
 	t.phase++
 	t.scanned = t.now()
 	t.verified = t.scanned
