@@ -202,13 +202,18 @@ func (m *Outage) drain(ctx context.Context, l *live, p *probe) error {
 // back, and the last one, which waited for its age.
 const stragglers = 5
 
+// starters are the objects that come while the agent tries how many uploads at
+// once the store that is back can take, up to four, however large the backlog.
+const starters = 4
+
 // halves returns the speed of the first and of the second half of the puts,
-// in MB/s, without the stragglers. The first put only starts the clock.
+// in MB/s, without the starters and the stragglers. The first put only starts
+// the clock.
 func halves(puts []put) (first, last float64) {
-	if len(puts) < stragglers+5 {
+	if len(puts) < starters+stragglers+5 {
 		return 0, 0
 	}
-	puts = puts[:len(puts)-stragglers]
+	puts = puts[starters : len(puts)-stragglers]
 	speed := func(w []put) float64 {
 		var n int64
 		for _, p := range w[1:] {
