@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -40,7 +42,7 @@ func (a *Agent) Run(env []string, args ...string) (*Proc, error) {
 	defer out.Close()
 	p := &Proc{agent: a, done: make(chan struct{})}
 	p.cmd = exec.Command(a.Binary, append([]string{"run", "--config", a.Config}, args...)...)
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -48,6 +50,12 @@ func (a *Agent) Run(env []string, args ...string) (*Proc, error) {
 	}
 	go p.watch()
 	return p, nil
+}
+
+// environ is this process's environment without what it says of AWS: that would
+// be part of the agent's configuration.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
 }
 
 // Once runs the agent with --once and waits until everything is shipped. At
