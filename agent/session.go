@@ -99,7 +99,7 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 		o.Positions = append(o.Positions, p.Data)
 	}
 	o.NextFile, o.Once, o.FlushPartial, o.Logger = sp.NextFile(), a.o.Once, a.o.FlushPartial, a.o.Logger
-	o.Pulse, o.Open, o.KeepOpen = reading.set, held, true
+	o.Pulse, o.Hook, o.Open, o.KeepOpen = reading.set, a.o.Hook, held, true
 	s.deliveries = &deliveries{spool: sp, waits: s.intake.waits, lost: lostChunks(sp), files: make(map[uint64]*delivery)}
 	if before != nil {
 		s.deliveries.lost, s.deliveries.files = before.deliveries.lost, before.deliveries.files

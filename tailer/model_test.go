@@ -235,9 +235,11 @@ func (h *history) replaceByCopy(path string) {
 	g.w = w
 }
 
-// settle has everything read and committed.
+// settle has everything read and committed, what could not be read until now, too.
 func (h *history) settle() {
 	h.up()
+	h.pass(2 * time.Minute)
+	h.openFD = openRead
 	for range 6 {
 		h.pass(2 * time.Minute)
 	}

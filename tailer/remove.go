@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -94,11 +95,14 @@ func (t *Tailer) removeFile(ctx context.Context, f *file) (removed bool, err err
 			return false, err
 		}
 	}
-	aside := filepath.Join(filepath.Dir(o.real), fmt.Sprintf(".%s.spoolship-%d", filepath.Base(o.real), f.pos.File))
+	aside := asideOf(o.real, f.pos.File)
 	if _, err := os.Lstat(aside); !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("%s is in the way: %w", aside, err)
 	}
 	if err := os.Rename(o.real, aside); err != nil {
+		return false, err
+	}
+	if err := t.o.Hook("remove.aside"); err != nil {
 		return false, err
 	}
 	if i, err := statPath(aside); err != nil || !o.is(&i) {
@@ -112,4 +116,54 @@ func (t *Tailer) removeFile(ctx context.Context, f *file) (removed bool, err err
 		removed = true
 	}
 	return removed, os.Remove(aside)
+}
+
+// asideOf is the path under which a file is deleted.
+func asideOf(path string, file uint64) string {
+	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.spoolship-%d", filepath.Base(path), file))
+}
+
+var asideName = regexp.MustCompile(`^\.(.+)\.spoolship-\d+$`)
+
+// giveBack undoes deletions in the midst of which the agent was killed: what it
+// moved aside gets its name again, and is looked at like any other file. It
+// returns whether any name has changed.
+func (t *Tailer) giveBack(in *input, l *listing) (changed bool) {
+	fsys := &listFS{t: t, in: in, l: l}
+	for home := range in.families {
+		_, _ = fsys.readDir(filepath.Dir(home)) // it keeps its errors
+	}
+	for dir, entries := range l.dirs {
+		for _, e := range entries {
+			name := asideName.FindStringSubmatch(e.Name())
+			if name == nil {
+				continue
+			}
+			aside, path := filepath.Join(dir, e.Name()), filepath.Join(dir, name[1])
+			if err := rename(aside, path); err != nil {
+				t.log.Warn("can't give a file back its name, after a deletion that was cut off", "path", aside, "name", path, "error", reason(err),
+					"hint", "rename it by hand, as another file has its name, or let the agent's user write to the directory")
+				continue
+			}
+			t.log.Info("gave a file back its name, after a deletion that was cut off", "path", path)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// rename renames a file unless another has the new name. Cut off, it can be done again.
+func rename(from, to string) error {
+	err := os.Link(from, to)
+	if errors.Is(err, fs.ErrExist) {
+		a, errA := os.Lstat(from)
+		b, errB := os.Lstat(to)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.Remove(from)
 }

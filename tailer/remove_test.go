@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -143,6 +144,66 @@ func TestRemoveLosesItsName(t *testing.T) {
 	if names, err := os.ReadDir(f.dir); err != nil || len(names) != 2 {
 		t.Errorf("%v is left, %v", names, err)
 	}
+}
+
+// Case: the agent is killed while a file is deleted, before or after another
+// file gets its name. At the next start it has its name again, if no other has.
+func TestRemoveCutOff(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		down func(*fixture)
+		left []string
+	}{
+		{"left alone", func(*fixture) {}, []string{"a.log"}},
+		{"linked, too", func(f *fixture) {
+			f.must(os.Link(f.path(".a.log.1.spoolship-1"), f.path("a.log.1")))
+		}, []string{"a.log"}},
+		{"rotated meanwhile", func(f *fixture) {
+			f.rename("a.log", "a.log.1")
+			f.append("a.log", "four\n")
+		}, []string{".a.log.1.spoolship-1", "a.log", "a.log.1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, delivered := removing(t, "*.log")
+			f.o.Hook = func(step string) error { return errors.New(step) }
+			f.restart(func() {})
+			f.rotated()
+			delivered[f.path("a.log")] = true
+			f.step()
+			if f.exists("a.log.1") || !f.exists(".a.log.1.spoolship-1") {
+				t.Fatal("not cut off where it was to be")
+			}
+			f.o.Hook = nil
+			f.restart(func() { c.down(f) })
+			f.step()
+			f.pass(idle)
+			names, err := os.ReadDir(f.dir)
+			f.must(err)
+			var left []string
+			for _, n := range names {
+				left = append(left, n.Name())
+			}
+			if !slices.Equal(left, c.left) {
+				t.Errorf("%v is left, want %v", left, c.left)
+			}
+			if text := f.c.text(); strings.Count(text, "one\n") != 1 || strings.Count(text, "three\n") != 1 || f.stats().LostBytes != 0 {
+				t.Errorf("handed on %q, %d bytes lost", text, f.stats().LostBytes)
+			}
+		})
+	}
+}
+
+// Case: the name was given to another file, and the agent is killed before that
+// one has it again: no line of it is lost.
+func TestRemoveCutOffWithAnother(t *testing.T) {
+	f, _ := removing(t, "*.log")
+	f.rotated()
+	f.restart(func() {
+		f.append(".a.log.spoolship-7", "other\n")
+		f.rename("a.log", "gone.1")
+	})
+	f.step()
+	f.want("one\ntwo\nthree\nother\n")
 }
 
 // Case: the directory can't be written to. Once, a warning says what to do.

@@ -62,6 +62,9 @@ func (t *Tailer) scan(ctx context.Context) error {
 
 func (t *Tailer) scanInput(ctx context.Context, in *input, dirs map[string]bool) error {
 	l := t.list(in)
+	if t.verified.IsZero() && t.giveBack(in, l) {
+		l = t.list(in)
+	}
 	if len(l.matched) == 0 {
 		t.warnOnce(in, "nothing", "nothing matches yet; files that appear later are followed", "include", in.Include)
 	}

@@ -115,6 +115,10 @@ type Options struct {
 	// work, a block of a file or a directory, and with false before waiting for
 	// something to happen. Calls of the handler are work.
 	Pulse func(working bool)
+
+	// Hook, if set, is called with the name of each step that changes a file's
+	// name, after it. An error is as good as a crash there.
+	Hook func(step string) error
 }
 
 // Tailer follows the files of all inputs. Run owns all of it but the figures.
@@ -170,6 +174,9 @@ func New(o Options, h Handler) (*Tailer, error) {
 	}
 	if t.o.Pulse == nil {
 		t.o.Pulse = func(bool) {}
+	}
+	if t.o.Hook == nil {
+		t.o.Hook = func(string) error { return nil }
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -137,6 +138,38 @@ var places = []struct {
 			w.t.Error(err)
 		}
 	}},
+	{"killed while it deletes a rotated file", func(w *world) {
+		w.cfg.Inputs[0].DeleteAfterShip, w.cfg.CloseInactive = 100*time.Millisecond, time.Second
+		w.cfg.ScanInterval = time.Second
+		w.startFailing("remove.aside:1:kill")
+		w.expect("first", w.append("app.log", w.events("first", 10)))
+		w.spooled(10)
+		w.must(os.Rename(w.path("app.log"), w.path("app.log.1")))
+		w.expect("next", w.append("app.log", w.events("next", 10)))
+		select {
+		case <-w.proc.Done():
+		case <-w.ctx.Done():
+			w.t.Fatal("it deletes nothing")
+		}
+		w.proc.Kill()
+		if names := w.names(); len(names) != 2 || names[1] != "app.log" {
+			w.t.Fatalf("killed elsewhere: %q", names)
+		}
+		w.start()
+		w.eventually("the rotated file is deleted", func() bool { return slices.Equal(w.names(), []string{"app.log"}) },
+			func() string { return fmt.Sprintf("there is %q", w.names()) })
+	}},
+}
+
+// names lists the log directory.
+func (w *world) names() (names []string) {
+	w.t.Helper()
+	entries, err := os.ReadDir(w.Logs())
+	w.must(err)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // unprivileged has the agent run as nobody. Only the files of the log directory

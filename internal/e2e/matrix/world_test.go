@@ -81,6 +81,18 @@ func (w *world) start() {
 	w.status("the first scan", func(s agentproc.Status) bool { return s.Following })
 }
 
+// startFailing starts an agent that ends itself at a failpoint.
+func (w *world) startFailing(failpoint string) {
+	w.t.Helper()
+	w.must(w.cfg.Write(w.Agent.Config))
+	failing := w.Agent
+	failing.Binary += "-failpoint"
+	p, err := failing.Run([]string{"SPOOLSHIP_FAILPOINT=" + failpoint})
+	w.must(err)
+	w.proc = p
+	w.must(p.Ready(w.ctx))
+}
+
 // stop stops the agent gently.
 func (w *world) stop() {
 	w.t.Helper()
