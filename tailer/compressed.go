@@ -50,6 +50,9 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 		return later, nil
 	}
 	if f.pos.Offset == f.pos.Base {
+		if g := fam.unread(o); g != nil && g.pos.File < f.pos.File {
+			return later, nil
+		}
 		if novel, err := t.novel(ctx, fam, s); err != nil || !novel {
 			return no, err
 		}

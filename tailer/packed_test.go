@@ -295,6 +295,29 @@ func TestCompressedUnreadSameHeader(t *testing.T) {
 	f.want("h\none\nh\ntwo\nh\nthree\n")
 }
 
+// A copy of an unfinished line is compressed as soon as it has been found. It is
+// of the file that reads it, and not of another one as well of which nothing is
+// known.
+func TestCompressedUnread(t *testing.T) {
+	f := newFixture(t, "app.log*")
+	f.append("app.log", "")
+	f.step()
+	f.append("new", "no newline")
+	f.rename("new", "app.log")
+	f.pass(time.Minute)
+	f.restart(func() {
+		f.tick()
+		f.copy("app.log", "app.log.1")
+		f.truncate("app.log")
+	})
+	f.step()
+	f.compress("app.log.1", "app.log.1.gz", 1)
+	for range 6 {
+		f.pass(2 * time.Minute)
+	}
+	f.want("no newline")
+}
+
 // A file and its compressed copy, both kept.
 func TestCompressedKept(t *testing.T) {
 	f := newFixture(t, "app.log*")
