@@ -50,8 +50,12 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 		return later, nil
 	}
 	if f.pos.Offset == f.pos.Base {
-		if g := fam.unread(o); g != nil && g.pos.File < f.pos.File {
+		switch g := fam.unread(o); {
+		case g == nil || g == f:
+		case g.pos.File < f.pos.File:
 			return later, nil
+		default:
+			return no, nil // were it waited for, f would hold it up; what no one has is a newcomer
 		}
 		if novel, err := t.novel(ctx, fam, s); err != nil || !novel {
 			return no, err

@@ -323,9 +323,9 @@ func (t *Tailer) covered(ctx context.Context, fd int, o *seen, f *file) (int64, 
 		return 0, nil
 	}
 	// A few bytes may be a header that all generations have. Then only what was
-	// made before the next generation began is taken for a copy, and only while
-	// no other file is known to be the copy.
-	if next := f.next(); at.Offset <= headSize && next != nil && (o.born > next.pos.Began || f.seen != nil) {
+	// made, and written, before the next generation began is taken for a copy, and
+	// only while no other file is known to be the copy.
+	if next := f.next(); at.Offset <= headSize && next != nil && (max(o.born, o.mtime) > next.pos.Began || f.seen != nil) {
 		return 0, nil
 	}
 	sum, err := t.crcsAt(ctx, fd, f.pos.Base, at.Offset)
