@@ -116,3 +116,27 @@ func TestIdentityChanges(t *testing.T) {
 	}
 	f.want("one\nmore\nmore\n")
 }
+
+// A finished file gets another name and grows while nobody looks. Of more than a
+// header's length it is known again, and only what is new of it is read.
+func TestByContentGrownElsewhere(t *testing.T) {
+	f := byContent(t, "*.log")
+	text := strings.Repeat("one\n", headSize/4) + "more\n"
+	f.append("a.log", text)
+	f.step()
+	f.rename("a.log", "a.log.1")
+	f.append("a.log", "two\n")
+	for range 3 {
+		f.step()
+		f.pass(idle)
+	}
+	f.rename("a.log.1", "a.log.2")
+	f.rename("a.log", "a.log.1")
+	f.append("a.log", "three\n")
+	f.append("a.log.2", "late\n")
+	for range 3 {
+		f.step()
+		f.pass(idle)
+	}
+	f.wantStreams("late\n", text, "three\n", "two\n")
+}

@@ -315,7 +315,9 @@ func (t *Tailer) covered(ctx context.Context, fd int, o *seen, f *file) (int64, 
 	if o.size < at.Offset && f.pos.Lost {
 		at = f.pos.markBefore(o.size)
 	}
-	if at.Offset == f.pos.Base || o.size < at.Offset || o.size > at.Offset && !f.pos.Lost {
+	// Without inodes, more than a header's length of them may be f itself, grown.
+	grown := f.in.ByContent && f.seen == nil && at.Offset > headSize
+	if at.Offset == f.pos.Base || o.size < at.Offset || o.size > at.Offset && !f.pos.Lost && !grown {
 		return 0, nil
 	}
 	// If o goes on after the mark, a header is no proof for what follows it.
