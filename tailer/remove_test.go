@@ -165,7 +165,7 @@ func TestRemoveCutOff(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, delivered := removing(t, "*.log")
-			f.o.Hook = func(step string) error { return errors.New(step) }
+			f.o.Hook = errors.New
 			f.restart(func() {})
 			f.rotated()
 			delivered[f.path("a.log")] = true
