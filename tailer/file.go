@@ -27,7 +27,8 @@ type file struct {
 	nuls   int64 // NULs in place of what was read
 	pend   stay
 	cached cached
-	size   int64 // at the last look
+	begun  []byte // how it begins, while nothing of it is handed on and there is no anchor
+	size   int64  // at the last look
 	mtime  int64
 	active time.Time // when it last grew
 	waits  time.Time // since when it has not been known what happened to it

@@ -238,7 +238,7 @@ func (t *Tailer) move(ctx context.Context, f *file, o *seen, rotated bool) error
 	f.name, f.seen, o.owner = o.real, o, f
 	f.in.names[o.path], f.in.names[o.real] = f, f
 	f.active = t.now()
-	f.packed = unpacked{}
+	f.packed, f.begun = unpacked{}, nil
 	if f.pos.Packed = 0; o.packed != plain {
 		f.pos.Packed = o.size
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const idle = 2 * time.Minute // longer than CloseInactive
@@ -328,4 +330,25 @@ func TestHeaderAfterTruncation(t *testing.T) {
 		f.pass(idle)
 	}
 	f.wantStreams("# header\n", "# header\none\n", "# header\ntwo\n")
+}
+
+// Case: of a file only an unfinished line was seen when it was copied, truncated
+// and written to beyond that: reading it on tells, if nothing else does.
+func TestUnfinishedLineRegrown(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.append("a.log", "begun")
+	f.step()
+	f.tick()
+	f.copy("a.log", "a.log.1")
+	f.truncate("a.log")
+	f.append("a.log", "another line\n")
+	grant := f.deny("a.log", unix.EACCES) // the scan can't compare it with its copy
+	f.step()
+	grant()
+	f.pass(idle)
+	f.pass(idle)
+	f.wantStreams("another line\n", "begun")
+	if s := f.stats(); s.LostBytes != 0 || s.Lag != 0 {
+		t.Errorf("stats: %+v", s)
+	}
 }
