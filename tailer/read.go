@@ -158,13 +158,14 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 		}
 		return t.unreadable(f, err)
 	}
-	if !bytes.HasPrefix(data, f.begun) {
+	unread := len(f.pos.Anchor) == 0
+	if unread && !bytes.HasPrefix(data, f.begun) {
 		t.replace(f)
 		return true, nil
 	}
 	n, parts, broken := f.frame(data)
 	f.begun = f.begun[:0]
-	if len(f.pos.Anchor) == 0 && n == 0 {
+	if unread && n == 0 {
 		f.begun = append(f.begun, data[:min(len(data), anchorSize)]...)
 	}
 	// What is left may have parts that only a look of their own cuts off.
