@@ -104,7 +104,9 @@ func (t *Tailer) scanDue() time.Time {
 	}
 	interval := t.o.ScanInterval
 	if !t.watch.working() {
-		interval = min(interval, t.o.PollInterval)
+		// A little early: what is written right after one look is to be durable
+		// within the interval, not only read.
+		interval = min(interval, t.o.PollInterval*19/20)
 	}
 	due := earliest(t.scanned.Add(interval), t.wakeAt)
 	if t.asked {
