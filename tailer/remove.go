@@ -109,13 +109,9 @@ func (t *Tailer) removeFile(ctx context.Context, f *file) (removed bool, err err
 		// It was given to another file just now: that gets it back, unless yet
 		// another has it. It is followed by its inode in any case.
 		t.asked = true
-		if err := os.Link(aside, o.real); err != nil {
-			return false, err
-		}
-	} else {
-		removed = true
+		return false, rename(aside, o.real)
 	}
-	return removed, os.Remove(aside)
+	return true, os.Remove(aside)
 }
 
 // asideOf is the path under which a file is deleted.

@@ -73,21 +73,22 @@ func (w *world) must(err error) {
 // start starts the agent and waits until its first scan is done.
 func (w *world) start() {
 	w.t.Helper()
-	w.must(w.cfg.Write(w.Agent.Config))
-	p, err := w.Agent.Run(nil)
-	w.must(err)
-	w.proc = p
-	w.must(p.Ready(w.ctx))
+	w.run(w.Agent)
 	w.status("the first scan", func(s agentproc.Status) bool { return s.Following })
 }
 
 // startFailing starts an agent that ends itself at a failpoint.
 func (w *world) startFailing(failpoint string) {
 	w.t.Helper()
-	w.must(w.cfg.Write(w.Agent.Config))
 	failing := w.Agent
 	failing.Binary += "-failpoint"
-	p, err := failing.Run([]string{"SPOOLSHIP_FAILPOINT=" + failpoint})
+	w.run(failing, "SPOOLSHIP_FAILPOINT="+failpoint)
+}
+
+func (w *world) run(a agentproc.Agent, env ...string) {
+	w.t.Helper()
+	w.must(w.cfg.Write(w.Agent.Config))
+	p, err := a.Run(env)
 	w.must(err)
 	w.proc = p
 	w.must(p.Ready(w.ctx))
