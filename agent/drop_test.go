@@ -142,7 +142,7 @@ func TestDropsNothingInVain(t *testing.T) {
 	// The upload that waits for its next attempt finds a tombstone.
 	c := spool.Chunk{Seq: 2, State: spool.StateSealed}
 	a := attempt{n: 7, inDoubt: true}
-	if !s.wait(t.Context(), t.Context(), &c, &a, 0) || c.State != spool.StateTombstone || a != (attempt{}) {
+	if !s.wait(t.Context(), t.Context(), &c, &a, 0, nil) || c.State != spool.StateTombstone || a != (attempt{}) {
 		t.Errorf("%+v, %+v", c, a)
 	}
 }

@@ -20,10 +20,11 @@ type ramp struct {
 	running  int
 	failures int           // one after the other
 	changed  chan struct{} // closed when there may be room
+	works    chan struct{} // closed when a success has ended a row of failures
 }
 
 func newRamp(most int) *ramp {
-	return &ramp{most: most, limit: most, changed: make(chan struct{})}
+	return &ramp{most: most, limit: most, changed: make(chan struct{}), works: make(chan struct{})}
 }
 
 // enter waits for room; false says that it is time to stop.
@@ -48,14 +49,20 @@ func (r *ramp) enter(ctx, stop context.Context) bool {
 }
 
 // leave gives the room back. A single failure in passing says nothing of the
-// destination; two in a row, or its own word, do.
-func (r *ramp) leave(err error) {
+// destination; two in a row, or its own word, do. What it returns is closed when
+// the destination is known to work again: who still waits after a failure need
+// not any longer.
+func (r *ramp) leave(err error) (works <-chan struct{}) {
 	var failed *sink.Error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running--
 	switch {
 	case err == nil:
+		if r.failures > 1 {
+			close(r.works)
+			r.works = make(chan struct{})
+		}
 		r.failures = 0
 		r.limit = min(r.most, r.limit+1)
 	case errors.As(err, &failed) && (failed.Class == sink.Temporary || failed.Class == sink.Throttled):
@@ -66,4 +73,5 @@ func (r *ramp) leave(err error) {
 	}
 	close(r.changed)
 	r.changed = make(chan struct{})
+	return r.works
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spoolship/spoolship/agent/config"
@@ -34,6 +35,29 @@ func TestRamp(t *testing.T) {
 			t.Errorf("step %d: limit %d, want %d; %d running", i, r.limit, step.want, r.running)
 		}
 	}
+}
+
+// Who waits after a failure goes on as soon as another upload shows that the
+// destination works again, and not for one that failed in passing.
+func TestRampTellsOfRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, passing := newRamp(4), &sink.Error{Class: sink.Temporary, Err: errors.New("x")}
+		leave := func(err error) <-chan struct{} {
+			r.enter(t.Context(), t.Context())
+			return r.leave(err)
+		}
+		for failures, want := range map[int]time.Duration{1: time.Minute, 2: time.Second, 5: time.Second} {
+			var works <-chan struct{}
+			for range failures {
+				works = leave(passing)
+			}
+			time.AfterFunc(time.Second, func() { leave(nil) })
+			began := time.Now()
+			if !pauseOr(t.Context(), t.Context(), time.Minute, works) || time.Since(began) != want {
+				t.Errorf("after %d failures: waited for %v, want %v", failures, time.Since(began), want)
+			}
+		}
+	})
 }
 
 func TestRampStops(t *testing.T) {

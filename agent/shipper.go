@@ -189,7 +189,7 @@ func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk, p *pulse) erro
 		}
 		p.beat()
 		size, err := s.try(ctx, c, &a, p)
-		s.ramp.leave(err)
+		works := s.ramp.leave(err)
 		if err == nil {
 			a.inDoubt = true
 			acked, err = s.delivered(ctx, stop, c, size, p)
@@ -208,26 +208,30 @@ func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk, p *pulse) erro
 		var failed *sink.Error
 		switch {
 		case errors.As(err, &failed):
-			wait = s.failed(c, &a, failed)
+			if wait = s.failed(c, &a, failed); failed.RetryAfter > 0 {
+				works = nil // the destination has said when
+			}
 		case ends(err):
 			return err
 		default:
 			// Whatever keeps this chunk from being read now, it is not lost, and
 			// the others can go on.
+			works = nil
 			s.health.fail(causeChunk, c.Name, fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, err), "check the disk of the state directory; the chunk is held and tried again")
 		}
 		p.rest()
-		if !s.wait(ctx, stop, c, &a, wait) {
+		if !s.wait(ctx, stop, c, &a, wait, works) {
 			return nil
 		}
 	}
 }
 
-// wait lets d pass between two attempts of c, which may be dropped meanwhile:
-// c is its tombstone then. False says that it is time to stop.
-func (s *shipper) wait(ctx, stop context.Context, c *spool.Chunk, a *attempt, d time.Duration) bool {
+// wait lets d pass between two attempts of c, or less if the destination works
+// again. c may be dropped meanwhile: it is its tombstone then. False says that it
+// is time to stop.
+func (s *shipper) wait(ctx, stop context.Context, c *spool.Chunk, a *attempt, d time.Duration, works <-chan struct{}) bool {
 	s.mark(c.Seq, false)
-	if !pause(ctx, stop, d) {
+	if !pauseOr(ctx, stop, d, works) {
 		return false
 	}
 	s.mark(c.Seq, true)
@@ -265,11 +269,16 @@ func ends(err error) bool {
 }
 
 // pause waits for d; false says that it is time to stop.
-func pause(ctx, stop context.Context, d time.Duration) bool {
+func pause(ctx, stop context.Context, d time.Duration) bool { return pauseOr(ctx, stop, d, nil) }
+
+// pauseOr is pause that early ends before its time.
+func pauseOr(ctx, stop context.Context, d time.Duration, early <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
+	case <-early:
 		return true
 	case <-stop.Done():
 	case <-ctx.Done():
