@@ -112,7 +112,7 @@ func (t *Tailer) scanDue() time.Time {
 	if t.asked {
 		due = t.scanned
 	}
-	if due.Before(t.scanAt) {
+	if due.Before(t.scanAt) && !t.glanceable() {
 		due = t.scanAt
 	}
 	return due

@@ -45,10 +45,10 @@ func (t *Tailer) scan(ctx context.Context) error {
 		t.asked = true // something has happened before they were watched, or may have
 	}
 	t.phase++
-	t.scanned = t.now()
-	t.verified = t.scanned
-	// Scans that events ask for get a tenth of the time at most.
-	t.scanAt = t.scanned.Add(10 * t.scanned.Sub(begin))
+	t.scanned, t.verified = begin, begin
+	// Scans in full get a tenth of the time at most.
+	end := t.now()
+	t.scanAt = end.Add(10 * end.Sub(begin))
 	if t.asked { // names may have changed meanwhile
 		t.scanAt = t.scanAt.Add(50 * time.Millisecond)
 	}

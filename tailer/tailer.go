@@ -147,9 +147,9 @@ type Tailer struct {
 	openFD   func(path string) (int, error)
 	fed      bool      // something was read since the last rest
 	asked    bool      // something happened that needs a scan
-	scanAt   time.Time // an asked-for scan is not done before
-	scanned  time.Time // end of the last scan or glance
-	verified time.Time // end of the last scan
+	scanAt   time.Time // a scan in full is not done before; glances are
+	scanned  time.Time // beginning of the last scan or glance
+	verified time.Time // beginning of the last scan
 	polled   time.Time
 	phase    uint64    // odd during a scan, even between two
 	wakeAt   time.Time // a decision is pending until then; zero: none
