@@ -298,7 +298,7 @@ func TestGrew(t *testing.T) {
 func TestHalves(t *testing.T) {
 	var puts []put
 	at := time.Now()
-	for n := range starters + 16 {
+	for n := range starters + 12 {
 		puts = append(puts, put{at, 10e6})
 		if at = at.Add(100 * time.Millisecond); n < starters || n >= starters+5 {
 			at = at.Add(100 * time.Millisecond)
@@ -307,7 +307,7 @@ func TestHalves(t *testing.T) {
 	if first, last := halves(puts); math.Abs(first-100) > 1 || math.Abs(last-50) > 1 {
 		t.Errorf("%v, then %v MB/s", first, last)
 	}
-	if first, last := halves(puts[:starters+9]); first != 0 || last != 0 {
+	if first, last := halves(puts[:starters+5]); first != 0 || last != 0 {
 		t.Error("a speed of too few puts")
 	}
 }

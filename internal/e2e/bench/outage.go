@@ -197,23 +197,18 @@ func (m *Outage) drain(ctx context.Context, l *live, p *probe) error {
 	return nil
 }
 
-// stragglers are the objects that may come late for another reason than speed:
-// one by each of the four uploads that were in their backoff when S3 came
-// back, and the last one, which waited for its age.
-const stragglers = 5
-
 // starters are the objects that come while the agent tries how many uploads at
 // once the store that is back can take, up to four, however large the backlog.
 const starters = 4
 
 // halves returns the speed of the first and of the second half of the puts,
-// in MB/s, without the starters and the stragglers. The first put only starts
-// the clock.
+// in MB/s, without the starters and the last put, whose chunk waited for its
+// age. The first put only starts the clock.
 func halves(puts []put) (first, last float64) {
-	if len(puts) < starters+stragglers+5 {
+	if len(puts) < starters+6 {
 		return 0, 0
 	}
-	puts = puts[starters : len(puts)-stragglers]
+	puts = puts[starters : len(puts)-1]
 	speed := func(w []put) float64 {
 		var n int64
 		for _, p := range w[1:] {
