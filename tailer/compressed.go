@@ -57,8 +57,8 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 		default:
 			return no, nil // were it waited for, f would hold it up; what no one has is a newcomer
 		}
-		if novel, err := t.novel(ctx, fam, s); err != nil || !novel {
-			return no, err
+		if novel, err := t.novel(ctx, fam, s); err != nil || novel != yes {
+			return novel, err
 		}
 	} else if a := s.of(f); a == nil || !a.holds() {
 		return no, nil
@@ -75,12 +75,9 @@ func (t *Tailer) packedCopy(ctx context.Context, fam *family, f *file, o *seen) 
 	}
 	part, err := t.partOf(ctx, s, home)
 	switch {
-	case ctx.Err() != nil:
-		return no, ctx.Err()
-	case err != nil:
-		t.problem(f.in, home.real, err)
-		return later, nil
-	case part && s.whole():
+	case err != nil || part == later:
+		return later, err
+	case part == yes && s.whole():
 		return no, nil
 	}
 	return yes, nil
@@ -105,24 +102,23 @@ func (s *survey) isOfDone(done []*file, f *file, o *seen) bool {
 
 // novel says whether the content is no one's that is known. What begins like a
 // file that is there is not that one's if it goes on otherwise.
-func (t *Tailer) novel(ctx context.Context, fam *family, s *survey) (bool, error) {
+func (t *Tailer) novel(ctx context.Context, fam *family, s *survey) (answer, error) {
 	for _, f := range slices.Concat(fam.live, fam.done) {
 		a := s.of(f)
 		if a == nil || a.differ || a.last == 0 {
 			continue
 		}
 		if f.seen == nil || f.pos.Packed > 0 || !s.whole() {
-			return false, nil
+			return no, nil
 		}
-		part, err := t.partOf(ctx, s, f.seen)
-		if err != nil {
-			t.problem(f.in, f.seen.real, err)
-		}
-		if part || err != nil {
-			return false, ctx.Err()
+		switch part, err := t.partOf(ctx, s, f.seen); {
+		case err != nil || part == later:
+			return later, err
+		case part == yes:
+			return no, nil
 		}
 	}
-	return true, nil
+	return yes, nil
 }
 
 // packedNewcomer decides about a compressed file that nobody owns. It returns
@@ -157,9 +153,9 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 		}
 		known, err := t.packedKnown(ctx, s, a, f, o)
 		switch {
-		case err != nil:
+		case err != nil || known == later:
 			return false, err
-		case known:
+		case known == yes:
 			return true, nil
 		case f.pos.Done && f.seen == nil && a.holds() && f.pos.Offset > headSize:
 			t.revive(f) // it has grown since it was finished
@@ -186,30 +182,33 @@ func (fam *family) unread(o *seen) *file {
 
 // packedKnown says whether the content of o is that of f, as far as it was read
 // or goes, so that nothing of it is to be read.
-func (t *Tailer) packedKnown(ctx context.Context, s *survey, a *ask, f *file, o *seen) (bool, error) {
+func (t *Tailer) packedKnown(ctx context.Context, s *survey, a *ask, f *file, o *seen) (answer, error) {
 	switch {
 	case s.broken():
-		return true, nil // as far as it can be seen; its problem is told
+		return yes, nil // as far as it can be seen; its problem is told
 	case !f.pos.Done && a.holds() && f.seen != nil && s.whole():
 		return t.partOf(ctx, s, f.seen)
 	case !f.pos.Done && a.holds():
-		return true, nil // f is being read, and will have all that this has
+		return yes, nil // f is being read, and will have all that this has
 	case !s.whole():
-		return false, nil // it has more than f, which is done
+		return no, nil // it has more than f, which is done
 	case a.holds() && s.pos.Offset == f.pos.Offset:
 		if next := f.next(); f.pos.Offset <= headSize && next != nil && o.mtime > next.pos.Began && o.mtime != f.pos.Mtime {
-			return false, nil // a header that all generations have
+			return no, nil // a header that all generations have
 		}
 		if f.seen == nil {
-			return true, t.nowAt(ctx, f, o)
+			return yes, t.nowAt(ctx, f, o)
 		}
-		return true, nil
+		return yes, nil
 	case s.pos.Offset > f.pos.Offset:
-		return false, nil
+		return no, nil
 	case f.seen != nil:
 		return t.partOf(ctx, s, f.seen)
 	}
-	return a.last > headSize || a.last == s.pos.Offset, nil
+	if a.last > headSize || a.last == s.pos.Offset {
+		return yes, nil
+	}
+	return no, nil
 }
 
 // nowAt notes that the bytes of f, which is finished and gone, are in o now: it

@@ -303,6 +303,13 @@ func (h *history) up() {
 	}
 }
 
+// must ends the history, so that it can be repeated and made shorter.
+func (h *history) must(err error) {
+	if err != nil {
+		h.rt.Fatal(err)
+	}
+}
+
 func (h *history) maybeStep() {
 	if h.Tailer != nil {
 		if rapid.Bool().Draw(h.rt, "long after") {

@@ -270,19 +270,29 @@ func (t *Tailer) endSurveys(in *input) {
 	}
 }
 
-// partOf says whether all of the content is a beginning of what is at o.
-func (t *Tailer) partOf(ctx context.Context, s *survey, o *seen) (bool, error) {
+// partOf says whether all of the content is a beginning of what is at o; later, if
+// that can't be read now.
+func (t *Tailer) partOf(ctx context.Context, s *survey, o *seen) (answer, error) {
 	if o.size < s.pos.Offset {
-		return false, nil
+		return no, nil
 	}
 	fd, err := t.openSeen(o)
-	if err != nil || fd < 0 {
-		return false, err
+	if err == nil && fd < 0 {
+		return later, nil
 	}
-	defer unix.Close(fd)
-	sum, err := t.crcsAt(ctx, fd, 0, s.pos.Offset)
-	if err != nil {
-		return false, noEOF(err)
+	var sum []uint32
+	if err == nil {
+		defer unix.Close(fd)
+		sum, err = t.crcsAt(ctx, fd, 0, s.pos.Offset)
 	}
-	return sum[0] == s.pos.CRC, nil
+	switch {
+	case ctx.Err() != nil:
+		return no, ctx.Err()
+	case noEOF(err) != nil:
+		t.problem(s.in, o.real, err)
+		return later, nil
+	case err == nil && sum[0] == s.pos.CRC:
+		return yes, nil
+	}
+	return no, nil
 }

@@ -187,6 +187,32 @@ func TestUnreadableCopyOfFew(t *testing.T) {
 	f.wantStreams("on", "two\n")
 }
 
+// Whether a compressed copy has more than the file at home can't be told while
+// that can't be opened: the others are read on.
+func TestUnreadableHomeOfCompressed(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.append("a.log", "one\n")
+	f.step()
+	f.restart(func() {
+		f.tick()
+		f.copy("a.log", "a.log.1")
+		f.compress("a.log.1", "a.log.1.gz", 1)
+		f.truncate("a.log")
+		f.append("a.log", "two and more\n")
+	})
+	grant := f.deny("a.log", unix.EACCES)
+	f.append("b.log", "other\n")
+	for range 4 {
+		f.pass(idle)
+	}
+	f.want("one\nother\n")
+	grant()
+	for range 4 {
+		f.pass(idle)
+	}
+	f.wantStreams("one\n", "other\n", "two and more\n")
+}
+
 // The copy of a truncated file can be opened only after it was asked for in vain
 // in the same scan: a file of which nothing was read yet must not take it.
 func TestCopyReadableDuringScan(t *testing.T) {
