@@ -59,9 +59,15 @@ func showProgress(a *agent.Agent, w io.Writer) (stop func()) {
 	}
 }
 
+// onTerminal says whether w is a terminal that lines can be drawn on: one that
+// has no width, as a program may make it, shows nothing of them.
 func onTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	if !ok {
+		return false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	return err == nil && width > 0
 }
 
 // newBar shows a bar on a terminal until done is called; what is said beside it
