@@ -272,12 +272,12 @@ func (in *intake) Run(ctx, reading context.Context) error {
 const (
 	// maxGroup is how many batches are committed at once where more is there to
 	// be read. An fsync takes its processor with it for as long as it lasts.
-	maxGroup = 2
+	maxGroup = 3
 	// groupWait is how long one of them waits for the next, which is under way:
 	// many times what encoding takes, and little beside any commit interval.
 	groupWait = 50 * time.Millisecond
 	// groupSize is how many stored bytes are enough for one commit.
-	groupSize = batchSize / 2
+	groupSize = batchSize
 )
 
 // gather waits for the next batch, and for those to be committed with it. None

@@ -42,7 +42,7 @@ func quick(o *bench.Options) {
 
 func benchOptions() bench.Options {
 	return bench.Options{
-		Out: os.Stdout, Dir: os.TempDir(), Binary: "bin/spoolship", Size: 1 << 30, Runs: 3,
+		Out: os.Stdout, Dir: os.TempDir(), Binary: "bin/spoolship", Size: 1 << 30, Runs: 5,
 		Latency: time.Minute, Idle: 30 * time.Second, Files: 10000, Hot: 15 * time.Second, Outage: 2 << 30, Open: 2 << 30,
 	}
 }
