@@ -138,6 +138,7 @@ func addCounts(sum, n *chunk.Counts) {
 type worker struct {
 	plans       []plan
 	prefix      string
+	stored      int    // bytes that the next batch is likely to need
 	records     []byte // of one span, if they differ from its lines
 	compressors map[codecLevel]*chunk.Compressor
 	split       []*chunk.Partitioner // of each plan; nil: a batch is of one partition
@@ -174,6 +175,9 @@ func (w *worker) encode(b *batch) error {
 	for file, ref := range b.files {
 		out.Positions = append(out.Positions, spool.Position{File: file, Data: b.pos[ref.start:ref.end]})
 	}
+	// Growing there by steps would touch several times as much fresh memory, and
+	// page faults cost more than what is written to the pages.
+	b.stored = slices.Grow(b.stored, w.stored)
 	ends := make([]int, 0, len(w.plans)) // of each block in b.stored, which moves as it grows
 	for i := range w.plans {
 		if len(b.spans[i]) == 0 {
@@ -193,6 +197,7 @@ func (w *worker) encode(b *batch) error {
 			}
 		}
 	}
+	w.stored = min(len(b.stored)+len(b.stored)/8, batchSize)
 	start := 0
 	for i, end := range ends {
 		out.Blocks[i].Data = b.stored[start:end:end]

@@ -38,6 +38,7 @@ func (s *Spool) Append(batches ...*Batch) error {
 		return err
 	}
 	err := s.update("append", false, func(t *txn) error {
+		t.values = slices.Grow(t.values, int(size+size/64)) // with their headers
 		for _, b := range batches {
 			if err := t.append(b); err != nil {
 				return err
