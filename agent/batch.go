@@ -32,7 +32,7 @@ type batch struct {
 }
 
 // pieceSize bounds what is encoded at once.
-const pieceSize = 512 << 10
+const pieceSize = 1 << 20
 
 // span is a run of one file's bytes in batch.raw.
 type span struct {

@@ -156,7 +156,7 @@ type Tailer struct {
 }
 
 // quantum is how much is read of one file in a turn, unless MaxLineSize needs more.
-const quantum = 512 << 10
+const quantum = 1 << 20
 
 // New checks the positions and returns a tailer; nothing is opened yet.
 // Positions of inputs that are not configured, or of paths that no pattern
