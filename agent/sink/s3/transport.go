@@ -18,7 +18,6 @@ const (
 	continueTimeout = time.Second
 	answerTimeout   = time.Minute
 	idleTimeout     = 15 * time.Second
-	writeBuffer     = 64 << 10 // one system call per 64 KiB of body
 )
 
 // newHTTPClient makes the client that objects are sent with. It starts from the
@@ -55,7 +54,6 @@ func tune(t *http.Transport, maxConns int) *http.Transport {
 	t.IdleConnTimeout = idleTimeout
 	t.ExpectContinueTimeout = continueTimeout
 	t.ResponseHeaderTimeout = answerTimeout
-	t.WriteBufferSize = writeBuffer
 	t.OnProxyConnectResponse = tunnel
 	t.DisableCompression = true // answers are tiny, and not to be decoded behind our back
 	return t
