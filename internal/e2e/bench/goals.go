@@ -151,7 +151,7 @@ func (m *Outage) goals() []Goal {
 	slower := func(first, last float64) float64 { return max(0, 100*(1-last/first)) }
 	goals := []Goal{
 		most(work, "append rate lost as the backlog grows", slower(m.AppendFirst, m.AppendLast), goalRate, "%").
-			noted("%.0f → %.0f MB/s, first and last %.0f MiB", m.AppendFirst, m.AppendLast, float64(m.Window)/(1<<20)),
+			noted("%.0f → %.0f MB/s, medians of the first and last %d of %d × %.0f MiB", m.AppendFirst, m.AppendLast, endWindows, windows, float64(m.Window)/(1<<20)),
 		most(work, "anonymous RSS grown meanwhile", max(0, 100*(m.AnonLast/m.AnonFirst-1)), goalRate, "%").
 			noted("%.0f → %.0f MiB", m.AnonFirst, m.AnonLast),
 		most(work, "peak anonymous RSS", m.Anon, goalAnon, "MiB").noted("peak RSS %.0f MiB, at least %.0f of it file-backed", m.RSS, m.RSS-m.Anon),

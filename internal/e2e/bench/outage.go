@@ -13,11 +13,11 @@ import (
 // Outage is a backlog that grows while S3 is down and is drained afterwards.
 type Outage struct {
 	Input   int64          `json:"input_bytes"`
-	Window  int64          `json:"window_bytes"` // of input, at the beginning and at the end
+	Window  int64          `json:"window_bytes"` // of input
 	Growing []BacklogPoint `json:"growing"`
 
-	AppendFirst float64 `json:"append_first_mb_per_s"` // over the first window
-	AppendLast  float64 `json:"append_last_mb_per_s"`  // over the last one
+	AppendFirst float64 `json:"append_first_mb_per_s"` // median of the first endWindows
+	AppendLast  float64 `json:"append_last_mb_per_s"`  // and of the last ones
 	DrainWait   float64 `json:"drain_wait_s"`          // from S3's return to the first ack
 	DrainFirst  float64 `json:"drain_first_mb_per_s"`  // compressed bytes; after the first ack
 	DrainLast   float64 `json:"drain_last_mb_per_s"`
@@ -41,6 +41,9 @@ type BacklogPoint struct {
 const (
 	outageFile = 256 << 20
 	windows    = 8
+	// endWindows are at the beginning and at the end: a machine that is slow for
+	// some seconds must not look like a backlog that is.
+	endWindows = 3
 	// lastBatches is left out of the rates: the last batch is not full and
 	// waits for commit_interval.
 	lastBatches = 12 << 20
@@ -166,7 +169,9 @@ func (m *Outage) grew(samples []sample) {
 		from = i
 	}
 	if n := len(m.Growing); n > 0 {
-		m.AppendFirst, m.AppendLast = m.Growing[0].Speed, m.Growing[n-1].Speed
+		k := min(endWindows, n)
+		speed := func(p BacklogPoint) float64 { return p.Speed }
+		m.AppendFirst, m.AppendLast = median(m.Growing[:k], speed), median(m.Growing[n-k:], speed)
 	}
 }
 
