@@ -1,6 +1,6 @@
 //go:build e2e
 
-package badinput
+package hostile
 
 import (
 	"fmt"
@@ -17,9 +17,10 @@ var binary string
 func TestMain(m *testing.M) {
 	dir, err := copyBinary()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "badinput:", err)
+		fmt.Fprintln(os.Stderr, "hostile:", err)
 		os.Exit(1)
 	}
+	fmt.Printf(rowFormat, "input", "seen", "bound")
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(dir)
 		os.Exit(code)
@@ -37,7 +38,7 @@ func copyBinary() (dir string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: build it with make build, or set SPOOLSHIP_BIN", err)
 	}
-	if dir, err = os.MkdirTemp("", "badinput"); err != nil {
+	if dir, err = os.MkdirTemp("", "hostile"); err != nil {
 		return "", err
 	}
 	binary = filepath.Join(dir, "spoolship")
@@ -45,4 +46,16 @@ func copyBinary() (dir string, err error) {
 		return "", err
 	}
 	return dir, os.Chmod(dir, 0o755)
+}
+
+const rowFormat = "%-64s %-44s %s\n"
+
+// row prints what was seen of one hostile input, and the bound it must keep; it
+// fails the test where it did not.
+func row(t *testing.T, ok bool, input, seen, bound string) {
+	t.Helper()
+	fmt.Printf(rowFormat, input, seen, bound)
+	if !ok {
+		t.Errorf("%s: %s; want %s", input, seen, bound)
+	}
 }

@@ -1,6 +1,6 @@
 //go:build e2e
 
-package badinput
+package hostile
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
 //go:build e2e
 
-package badinput
+package hostile
 
 import (
 	"encoding/json"
@@ -35,7 +35,7 @@ type world struct {
 // newWorld follows logs/*.log as input "app" of that format.
 func newWorld(t *testing.T, format bucket.Format) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "badinput")
+	dir, err := os.MkdirTemp("", "hostile")
 	if err != nil {
 		t.Fatal(err)
 	}
