@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -9,22 +11,45 @@ import (
 	"github.com/spoolship/spoolship/spool"
 )
 
-// roller seals open chunks that are old enough. (Those that are big enough
-// are sealed by the append that makes them so.)
+// roller seals open chunks by age. (The append that fills a chunk seals it.)
+//
+// Age is not counted from a chunk's first record: a fleet whose keys have the
+// hour in them opens its chunks in the same second of every hour, and would seal
+// and upload them in step from then on. Each queue and input has a grid of points
+// instead, max_age apart and shifted by a digest of both, and a chunk is sealed at
+// the first point after it was opened. That is never later than max_age, spreads
+// a fleet evenly over max_age, and needs no state.
 type roller struct {
 	spool  *spool.Spool
 	maxAge func(input string) time.Duration
 	pulse  pulse
 }
 
-// due is when c has to be sealed. A chunk that was opened in the future, as
+// due returns when c has to be sealed. A chunk that was opened in the future, as
 // after a clock was set back, is due at once.
 func (r *roller) due(c *spool.Chunk, now time.Time) time.Time {
 	age := r.maxAge(c.Input)
 	if c.Opened.After(now.Add(age)) {
 		return now
 	}
-	return c.Opened.Add(age)
+	return nextPoint(c.Opened, age, phase(c.Queue+"/"+c.Input, age))
+}
+
+// phase returns the shift of an owner's grid of points that are period apart: at
+// least 0 and less than period, the same for an owner at every start.
+func phase(owner string, period time.Duration) time.Duration {
+	sum := sha256.Sum256([]byte(owner))
+	return time.Duration(binary.BigEndian.Uint64(sum[:8]) % uint64(period))
+}
+
+// nextPoint returns the first point after t of a grid whose points are period
+// apart and shifted from the Unix epoch by phase.
+func nextPoint(t time.Time, period, phase time.Duration) time.Time {
+	since := (t.UnixNano() - int64(phase)) % int64(period)
+	if since < 0 { // before 1970
+		since += int64(period)
+	}
+	return t.Add(period - time.Duration(since))
 }
 
 // Run seals until ctx ends.
