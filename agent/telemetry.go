@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/agent/printable"
 )
 
 // listenAgain is how long after [telemetry] listen could not be had it is tried
@@ -129,7 +130,7 @@ func serveProblems(w http.ResponseWriter, problems []Problem) {
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	for _, p := range problems {
-		fmt.Fprintf(w, "%s: %s; %s\n", p.Cause, p.Error, p.Hint)
+		fmt.Fprintln(w, printable.Text(fmt.Sprintf("%s: %s; %s", p.Cause, p.Error, p.Hint)))
 	}
 }
 

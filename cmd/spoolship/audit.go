@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -158,30 +157,28 @@ func isReadError(err error) bool {
 // printAudit prints what was found, and returns an error unless all is there.
 func printAudit(w io.Writer, src *source, r *audit.Report, asJSON bool) error {
 	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		if err := e.Encode(r); err != nil {
+		if err := printJSON(w, r); err != nil {
 			return err
 		}
 	} else {
 		printStreams(w, r)
 		for _, d := range r.Damage {
-			fmt.Fprintf(w, "DAMAGED %s: %s\n", d.Key, d.Reason)
+			printf(w, "DAMAGED %s: %s\n", d.Key, d.Reason)
 		}
 		for _, f := range r.Foreign {
-			fmt.Fprintf(w, "foreign key %s: %s\n", f.Key, f.Reason)
+			printf(w, "foreign key %s: %s\n", f.Key, f.Reason)
 		}
 		if n := r.ForeignKeys - int64(len(r.Foreign)); n > 0 {
-			fmt.Fprintf(w, "and %s more foreign keys\n", humanize.Comma(n))
+			printf(w, "and %s more foreign keys\n", humanize.Comma(n))
 		}
-		fmt.Fprintf(w, "%s: %s records in %s objects, %s%s\n", src, humanize.Comma(r.Records), humanize.Comma(r.Objects), size(r.Bytes), times(r.From, r.To))
+		printf(w, "%s: %s records in %s objects, %s%s\n", src, humanize.Comma(r.Records), humanize.Comma(r.Objects), size(r.Bytes), times(r.From, r.To))
 	}
 	if !r.Complete {
 		return &exitError{err: fmt.Errorf("%s is not complete: chunks missing: %d, there twice: %d, objects damaged: %d", src, r.Missing, r.Duplicates, len(r.Damage)),
 			code: exitPartial, hint: hintAudit}
 	}
 	if !asJSON {
-		fmt.Fprintln(w, "ok: every chunk up to the newest is there, once")
+		printf(w, "ok: every chunk up to the newest is there, once\n")
 	}
 	return nil
 }
@@ -200,29 +197,29 @@ const hintAudit = "see who can delete or write there (lifecycle rules, other pro
 func printStreams(w io.Writer, r *audit.Report) {
 	for i := range r.Streams {
 		s := &r.Streams[i]
-		fmt.Fprintf(w, "input %s, queue %s", s.Input, s.Queue)
+		printf(w, "input %s, queue %s", s.Input, s.Queue)
 		for _, h := range s.Hosts {
-			fmt.Fprintf(w, ", host %s", h)
+			printf(w, ", host %s", h)
 		}
-		fmt.Fprintf(w, ": chunks up to %d, %s records, %s%s\n", s.Newest, humanize.Comma(s.Records), size(s.Bytes), times(s.From, s.To))
+		printf(w, ": chunks up to %d, %s records, %s%s\n", s.Newest, humanize.Comma(s.Records), size(s.Bytes), times(s.From, s.To))
 		for _, g := range s.Gaps {
 			what := fmt.Sprintf("chunk %d", g.First)
 			if g.Last > g.First {
 				what = fmt.Sprintf("chunks %d to %d", g.First, g.Last)
 			}
-			fmt.Fprintf(w, "  MISSING %s", what)
+			printf(w, "  MISSING %s", what)
 			if g.After != "" {
-				fmt.Fprintf(w, "\n    after %s", g.After)
+				printf(w, "\n    after %s", g.After)
 			}
 			if g.Before != "" {
-				fmt.Fprintf(w, "\n    before %s", g.Before)
+				printf(w, "\n    before %s", g.Before)
 			}
-			fmt.Fprintln(w)
+			printf(w, "\n")
 		}
 		for _, d := range s.Duplicates {
-			fmt.Fprintf(w, "  TWICE chunk %d\n", d.Chunk)
+			printf(w, "  TWICE chunk %d\n", d.Chunk)
 			for _, k := range d.Keys {
-				fmt.Fprintf(w, "    %s\n", k)
+				printf(w, "    %s\n", k)
 			}
 		}
 		for _, t := range s.Tombstones {
@@ -230,12 +227,12 @@ func printStreams(w io.Writer, r *audit.Report) {
 			if t.Arrived {
 				lost = "its records arrived all the same"
 			}
-			fmt.Fprintf(w, "  tombstone of chunk %d: %s; %s: %s\n", t.Chunk, t.Cause, lost, t.Key)
+			printf(w, "  tombstone of chunk %d: %s; %s: %s\n", t.Chunk, t.Cause, lost, t.Key)
 		}
 		if s.State != nil {
-			fmt.Fprintf(w, "  agent: newest chunk %d, %d not confirmed yet\n", s.State.Newest, s.State.Waiting)
+			printf(w, "  agent: newest chunk %d, %d not confirmed yet\n", s.State.Newest, s.State.Waiting)
 			if s.State.Unknown > 0 {
-				fmt.Fprintf(w, "  agent: the bucket is %d chunks ahead of it: its state is an older copy\n", s.State.Unknown)
+				printf(w, "  agent: the bucket is %d chunks ahead of it: its state is an older copy\n", s.State.Unknown)
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spoolship/spoolship/agent/audit"
 	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/agent/printable"
 )
 
 // selection is which records are wanted.
@@ -25,12 +26,14 @@ type selection struct {
 	inputs, hosts []string  // none: all
 	since, until  time.Time // zero: from the first, to the last
 	grep          *regexp.Regexp
+	printable     bool // escape what a terminal would act on
 }
 
 func newCat() *cobra.Command {
 	var b bucketFlags
 	var s selection
 	var since, until, grep string
+	var raw bool
 	cmd := &cobra.Command{
 		Use:   "cat [s3://BUCKET/PREFIX]",
 		Short: "Print the records of a bucket in the order in which they were spooled",
@@ -39,6 +42,10 @@ the order in which they were spooled, which is that of their files. It selects
 objects by what their keys say, so --since and --until are as fine as the keys:
 with the default template an hour, of which all records are printed. --grep
 looks at each record.
+
+On a terminal, control characters and what else can't be seen in a record are
+shown as \uXXXX, so that a log line can't act on the terminal; --raw prints the
+bytes as they are, as everywhere else.
 
 Tombstones are reported, since their records are lost. Whether all chunks are
 there is what spoolship audit says.
@@ -57,6 +64,7 @@ there is what spoolship audit says.
 			if s.grep, err = regexp.Compile(grep); err != nil {
 				return usage(fmt.Errorf("--grep: %w; see https://golang.org/s/re2syntax", err))
 			}
+			s.printable = !raw && isTerminal(cmd.OutOrStdout())
 			src, err := b.open(cmd, args)
 			if err != nil {
 				return err
@@ -82,6 +90,7 @@ there is what spoolship audit says.
 	f.StringVar(&since, "since", "", "only of keys that end after this `TIME`: RFC 3339, or how long ago, like 90m")
 	f.StringVar(&until, "until", "", "only of keys that begin before this `TIME`")
 	f.StringVar(&grep, "grep", "", "only records that this regular expression matches")
+	f.BoolVar(&raw, "raw", false, "print the bytes as they are on a terminal, too")
 	return cmd
 }
 
@@ -140,7 +149,7 @@ func (s *selection) pick(src *source, a *audit.Audit) ([]audit.Object, error) {
 func (s *selection) print(ctx context.Context, src *source, objects []audit.Object, out, stderr io.Writer) error {
 	for i := range objects {
 		if o := &objects[i]; o.Cause != "" {
-			fmt.Fprintf(stderr, "spoolship: warning: chunk %d of input %s is lost: %s: %s\n", o.Chunk, o.Input, o.Cause, o.Name)
+			printf(stderr, "spoolship: warning: chunk %d of input %s is lost: %s: %s\n", o.Chunk, o.Input, o.Cause, o.Name)
 		} else if err := s.printObject(ctx, src, o.Name, out); err != nil {
 			return err
 		}
@@ -168,18 +177,24 @@ func (s *selection) printObject(ctx context.Context, src *source, name string, o
 
 // filter copies the records that match.
 func (s *selection) filter(out io.Writer, records io.Reader) error {
-	if s.grep.String() == "" {
+	if s.grep.String() == "" && !s.printable {
 		_, err := io.Copy(out, records)
 		return err
 	}
+	var safe []byte
 	for record, err := range chunk.Records(records) {
 		if err != nil {
 			return err
 		}
-		if s.grep.Match(bytes.TrimSuffix(record, []byte{'\n'})) {
-			if _, err := out.Write(record); err != nil {
-				return err
-			}
+		if !s.grep.Match(bytes.TrimSuffix(record, []byte{'\n'})) {
+			continue
+		}
+		if s.printable {
+			safe = printable.JSON(safe[:0], record)
+			record = safe
+		}
+		if _, err := out.Write(record); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -55,12 +55,12 @@ of this user. With --probe it also puts one empty object into the bucket,
 				if err := probeBucket(cmd.Context(), c, dest, cmd.ErrOrStderr()); err != nil {
 					return err
 				}
-				fmt.Fprintf(w, "bucket %s: upload works\n", c.S3.Bucket)
+				printf(w, "bucket %s: upload works\n", c.S3.Bucket)
 			}
 			if bad > 0 {
 				return &exitError{err: fmt.Errorf("the configuration is right, but %d things can't be read or written", bad), code: exitFailure}
 			}
-			fmt.Fprintln(w, "ok")
+			printf(w, "ok\n")
 			return nil
 		},
 	}
@@ -76,12 +76,12 @@ func checkStateDir(w io.Writer, dir string) int {
 		err := unix.Access(at, unix.W_OK|unix.X_OK)
 		switch {
 		case err == nil:
-			fmt.Fprintf(w, "state directory %s: ok\n", dir)
+			printf(w, "state directory %s: ok\n", dir)
 			return 0
 		case errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at):
 			at = filepath.Dir(at)
 		default:
-			fmt.Fprintf(w, "state directory %s: can't write %s: %v; make it belong to the agent's user\n", dir, at, err)
+			printf(w, "state directory %s: can't write %s: %v; make it belong to the agent's user\n", dir, at, err)
 			return 1
 		}
 	}
@@ -106,22 +106,22 @@ func checkInput(w io.Writer, c *config.Config, i int) (bad int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("input %s: %w", in.Name, err)
 	}
-	fmt.Fprintf(w, "input %s: %d files, shipped to s3://%s/%s\n", in.Name, len(matches), c.S3.Bucket, key)
+	printf(w, "input %s: %d files, shipped to s3://%s/%s\n", in.Name, len(matches), c.S3.Bucket, key)
 	if len(matches) == 0 {
-		fmt.Fprintf(w, "  warning: nothing matches %q now; files that appear later are followed\n", in.Include)
+		printf(w, "  warning: nothing matches %q now; files that appear later are followed\n", in.Include)
 	}
 	for _, p := range problems {
-		fmt.Fprintf(w, "  %s: %s; %s\n", p.Path, p.Problem, p.Hint)
+		printf(w, "  %s: %s; %s\n", p.Path, p.Problem, p.Hint)
 		bad++
 	}
 	for n, path := range matches {
 		if err := readable(path); err != nil {
-			fmt.Fprintf(w, "  %s: %v; let the agent's user read it (for example by its group)\n", path, err)
+			printf(w, "  %s: %v; let the agent's user read it (for example by its group)\n", path, err)
 			bad++
 		} else if n < examples {
-			fmt.Fprintf(w, "  %s\n", path)
+			printf(w, "  %s\n", path)
 		} else if n == examples {
-			fmt.Fprintf(w, "  … and %d more\n", len(matches)-examples)
+			printf(w, "  … and %d more\n", len(matches)-examples)
 		}
 	}
 	return bad, nil
@@ -145,7 +145,7 @@ func probeBucket(ctx context.Context, c *config.Config, dest sink.Sink, stderr i
 	var failed *sink.Error
 	switch {
 	case errors.As(err, &failed) && failed.Class == sink.Adapted:
-		fmt.Fprintf(stderr, "spoolship: warning: %v; %s\n", err, failed.Hint)
+		printf(stderr, "spoolship: warning: %v; %s\n", err, failed.Hint)
 		return probeBucket(ctx, c, dest, stderr)
 	case failed != nil:
 		return &exitError{err: fmt.Errorf("upload to bucket %s: %w", c.S3.Bucket, err), code: exitFailure, hint: failed.Hint}

@@ -46,7 +46,7 @@ func connect(cmd *cobra.Command) (*client, error) {
 	}
 	c, _, err := config.Load(path, os.LookupEnv)
 	if err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "spoolship: warning: %v\n", err)
+		printf(cmd.ErrOrStderr(), "spoolship: warning: %v\n", err)
 	}
 	return newClient(c), nil
 }
@@ -82,16 +82,25 @@ func (c *client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 	case resp.StatusCode != http.StatusOK:
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		_ = resp.Body.Close()
-		err = fmt.Errorf("the agent answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+		said := errorOfLines(string(text))
 		switch resp.StatusCode {
 		case http.StatusUnprocessableEntity:
-			return nil, &exitError{err: errors.New(strings.TrimSpace(string(text))), code: exitUsage}
+			return nil, &exitError{err: said, code: exitUsage}
 		case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return nil, &exitError{err: errors.New(strings.TrimSpace(string(text))), code: exitTemporary}
+			return nil, &exitError{err: said, code: exitTemporary}
 		}
-		return nil, err
+		return nil, fmt.Errorf("the agent answered %s: %w", resp.Status, said)
 	}
 	return resp.Body, nil
+}
+
+// errorOfLines returns an error for each line of an answer, joined.
+func errorOfLines(text string) error {
+	var errs []error
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		errs = append(errs, errors.New(line))
+	}
+	return errors.Join(errs...)
 }
 
 // post decodes the JSON answer to POST path into v.

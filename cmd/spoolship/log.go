@@ -17,7 +17,7 @@ import (
 // newLog returns the log of the service on w. In the journal, lines have
 // priorities instead of a level, and no time: it has its own.
 func newLog(w io.Writer, level slog.Leveler) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: printableAttr}
 	var h slog.Handler
 	if inJournal(w) {
 		h = newPriorities(w, o)
@@ -56,7 +56,7 @@ func newPriorities(w io.Writer, o *slog.HandlerOptions) *priorities {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 			return slog.Attr{}
 		}
-		return a
+		return printableAttr(groups, a)
 	}})
 	return &priorities{Handler: plain, w: w, mu: &sync.Mutex{}, buf: buf}
 }

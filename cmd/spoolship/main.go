@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -55,12 +54,7 @@ func run(args []string) int {
 		return exitOK
 	}
 	code, hint := classify(err)
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(os.Stderr, "spoolship: error: %s\n", strings.TrimSuffix(line, "\n"))
-	}
-	if hint != "" {
-		fmt.Fprintf(os.Stderr, "spoolship: hint: %s\n", hint)
-	}
+	printError(os.Stderr, err, hint)
 	return code
 }
 
@@ -170,7 +164,7 @@ func load(cmd *cobra.Command) (*config.Config, []config.Warning, error) {
 func loadLoud(cmd *cobra.Command) (*config.Config, error) {
 	c, warnings, err := load(cmd)
 	for _, w := range warnings {
-		fmt.Fprintf(cmd.ErrOrStderr(), "spoolship: warning: %s\n", w)
+		printf(cmd.ErrOrStderr(), "spoolship: warning: %s\n", w)
 	}
 	return c, err
 }

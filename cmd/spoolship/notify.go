@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/spoolship/spoolship/agent"
+	"github.com/spoolship/spoolship/agent/printable"
 )
 
 const (
@@ -158,7 +159,7 @@ func (n *notifier) sign(at phase) {
 }
 
 func (n *notifier) status(text string) {
-	if text != n.last {
+	if text = printable.Text(text); text != n.last {
 		n.last = text
 		n.send("STATUS=" + text)
 	}

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"regexp"
 	"strings"
 
@@ -111,7 +109,7 @@ and --tags what those settings of [s3] need.
 			if err := n.check(); err != nil {
 				return usage(err)
 			}
-			return printPolicy(cmd.OutOrStdout(), n.policy())
+			return printJSON(cmd.OutOrStdout(), n.policy())
 		},
 	}
 	f := cmd.Flags()
@@ -183,7 +181,7 @@ uploads that leave their encryption to the bucket: set encryption in [s3].
 			if err := n.check(); err != nil {
 				return usage(err)
 			}
-			return printPolicy(cmd.OutOrStdout(), n.policy())
+			return printJSON(cmd.OutOrStdout(), n.policy())
 		},
 	}
 	f := cmd.Flags()
@@ -224,11 +222,4 @@ func (n bucketNeeds) policy() policy {
 		deny("WriteOnce", "s3:PutObject", "Null", "s3:if-none-match", "true", bucket+"/*")
 	}
 	return p
-}
-
-func printPolicy(w io.Writer, p policy) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(p)
 }

@@ -59,6 +59,12 @@ func showProgress(a *agent.Agent, w io.Writer) (stop func()) {
 	}
 }
 
+// isTerminal reports whether w is a terminal, of whatever size.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // onTerminal says whether w is a terminal that lines can be drawn on: one that
 // has no width, as a program may make it, shows nothing of them.
 func onTerminal(w io.Writer) bool {
@@ -98,7 +104,7 @@ func counter(w io.Writer, what string, total int64) (add func(), done func()) {
 // printShipped is the last word of a run with --once.
 func printShipped(a *agent.Agent, w io.Writer, took time.Duration) {
 	st := a.Status().Uploads
-	fmt.Fprintf(w, "shipped %s records in %s objects: %s of records as %s in %s\n", humanize.Comma(st.Records),
+	printf(w, "shipped %s records in %s objects: %s of records as %s in %s\n", humanize.Comma(st.Records),
 		humanize.Comma(st.Objects), size(st.RawBytes), size(st.Bytes), took.Round(10*time.Millisecond))
 }
 
@@ -127,7 +133,7 @@ func lines(w io.Writer) func(progress) {
 		if rate > 0 {
 			left = time.Duration(float64(p.total-p.spooled) / rate * float64(time.Second)).Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "spooled %s of %s, %s/s, %s left; %d chunks to ship\n", size(p.spooled), size(p.total), size(int64(rate)), left, p.chunks)
+		printf(w, "spooled %s of %s, %s/s, %s left; %d chunks to ship\n", size(p.spooled), size(p.total), size(int64(rate)), left, p.chunks)
 	}
 }
 

@@ -36,8 +36,14 @@ func TestOnTerminal(t *testing.T) {
 		if onTerminal(tty) != want {
 			t.Errorf("a terminal of width %d: %v", width, !want)
 		}
+		if !isTerminal(tty) {
+			t.Errorf("a terminal of width %d is none", width)
+		}
 	}
-	if onTerminal(&bytes.Buffer{}) {
+	if null, err := os.Open(os.DevNull); err != nil || isTerminal(null) {
+		t.Error("/dev/null is a terminal", err)
+	}
+	if onTerminal(&bytes.Buffer{}) || isTerminal(&bytes.Buffer{}) {
 		t.Error("a buffer is a terminal")
 	}
 }

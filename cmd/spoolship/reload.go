@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -57,13 +56,13 @@ has, and says so in status and log.
 
 func printChange(w io.Writer, change *agent.Change) {
 	if len(change.Changed) == 0 {
-		fmt.Fprintln(w, "nothing has changed")
+		printf(w, "nothing has changed\n")
 	}
 	for _, key := range change.Changed {
 		if slices.Contains(change.Restart, key) {
 			key += ": needs a restart"
 		}
-		fmt.Fprintln(w, key)
+		printf(w, "%s\n", key)
 	}
 }
 

@@ -100,25 +100,24 @@ const maxLines = 20
 // printReport says what was found, for people.
 func printReport(w io.Writer, r *spool.Report) error {
 	if r.Damage == nil {
-		_, err := fmt.Fprintf(w, "ok: %s is sound; spoolship spool verify checks the blocks\n", r.Head)
-		return err
+		return printf(w, "ok: %s is sound; spoolship spool verify checks the blocks\n", r.Head)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "head\t%s\ndamage\t%v\n", r.Head, r.Damage)
+	printf(t, "head\t%s\ndamage\t%v\n", r.Head, r.Damage)
 	for i, p := range r.Pages {
 		if i == maxLines {
-			fmt.Fprintf(t, "\t… and %d more\n", len(r.Pages)-i)
+			printf(t, "\t… and %d more\n", len(r.Pages)-i)
 			break
 		}
-		fmt.Fprintf(t, "pages\t%v\n", p)
+		printf(t, "pages\t%v\n", p)
 	}
 	if r.State == nil {
-		fmt.Fprintf(t, "state\tcan be read: positions of %s files; %s blocks of unacked chunks are missing or damaged\n",
+		printf(t, "state\tcan be read: positions of %s files; %s blocks of unacked chunks are missing or damaged\n",
 			humanize.Comma(int64(r.Files)), humanize.Comma(int64(r.Missing)))
 	} else {
-		fmt.Fprintf(t, "state\tcan't be read: %v\n", r.State)
+		printf(t, "state\tcan't be read: %v\n", r.State)
 	}
-	fmt.Fprintln(t, "\nCHUNK\tINPUT\tNUMBER\tINTACT\tDAMAGED\tRECORDS\tSTATE\tFILE: BYTES")
+	printf(t, "\nCHUNK\tINPUT\tNUMBER\tINTACT\tDAMAGED\tRECORDS\tSTATE\tFILE: BYTES\n")
 	for _, c := range r.Chunks {
 		state := "done" // its pages are free, but not used again yet
 		switch {
@@ -127,7 +126,7 @@ func printReport(w io.Writer, r *spool.Report) error {
 		case c.Unacked:
 			state = "unacked"
 		}
-		fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", c.Seq, c.Input, c.Number, c.Intact, c.Damaged, humanize.Comma(c.Records), state, rangesText(c.Ranges))
+		printf(t, "%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", c.Seq, c.Input, c.Number, c.Intact, c.Damaged, humanize.Comma(c.Records), state, rangesText(c.Ranges))
 	}
 	return t.Flush()
 }

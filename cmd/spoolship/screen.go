@@ -18,29 +18,29 @@ import (
 func printStatus(w io.Writer, st *agent.Status, now time.Time) error {
 	printHealth(w, st, now)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\nagent\t%s, pid %d, up %s, host %s, queue %s\n", st.Version, st.PID, span(now.Sub(st.Started)), st.Host, st.Queue)
-	fmt.Fprintf(t, "files\t%s\n", filesLine(st, now))
-	fmt.Fprintf(t, "backlog\t%s\n", backlogLine(st, now))
-	fmt.Fprintf(t, "disk\t%s in %d segments", size(st.DiskBytes), st.Segments)
+	printf(t, "\nagent\t%s, pid %d, up %s, host %s, queue %s\n", st.Version, st.PID, span(now.Sub(st.Started)), st.Host, st.Queue)
+	printf(t, "files\t%s\n", filesLine(st, now))
+	printf(t, "backlog\t%s\n", backlogLine(st, now))
+	printf(t, "disk\t%s in %d segments", size(st.DiskBytes), st.Segments)
 	if st.FreeBytes >= 0 {
-		fmt.Fprintf(t, ", %s free", size(st.FreeBytes))
+		printf(t, ", %s free", size(st.FreeBytes))
 	}
-	fmt.Fprintf(t, "\nuploads\t%s objects, %s records, %s as %s, %s failed attempts\n", humanize.Comma(st.Uploads.Objects),
+	printf(t, "\nuploads\t%s objects, %s records, %s as %s, %s failed attempts\n", humanize.Comma(st.Uploads.Objects),
 		humanize.Comma(st.Uploads.Records), size(st.Uploads.RawBytes), size(st.Uploads.Bytes), humanize.Comma(st.Uploads.Failures))
 	if st.Uploads.LastTime.IsZero() {
-		fmt.Fprintf(t, "last upload\tnone since the start\n")
+		printf(t, "last upload\tnone since the start\n")
 	} else {
-		fmt.Fprintf(t, "last upload\t%s ago: s3://%s/%s\n", span(now.Sub(st.Uploads.LastTime)), st.Bucket, st.Uploads.LastKey)
+		printf(t, "last upload\t%s ago: s3://%s/%s\n", span(now.Sub(st.Uploads.LastTime)), st.Bucket, st.Uploads.LastKey)
 	}
 	for i, loss := range losses(st) {
-		fmt.Fprintf(t, "%s\t%s\n", []string{"losses", ""}[min(i, 1)], loss)
+		printf(t, "%s\t%s\n", []string{"losses", ""}[min(i, 1)], loss)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(t, "\ninput\tfiles\topen\tignored\tbehind\tfor\tspooled\trecords\tinvalid\trotations\ttruncations\tlost\n")
+	printf(t, "\ninput\tfiles\topen\tignored\tbehind\tfor\tspooled\trecords\tinvalid\trotations\ttruncations\tlost\n")
 	for _, in := range st.Inputs {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Name, in.Files, in.Open, in.Ignored, size(in.LagBytes),
+		printf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Name, in.Files, in.Open, in.Ignored, size(in.LagBytes),
 			age(in.LagSince, now), size(in.Bytes), humanize.Comma(in.Records), humanize.Comma(in.Invalid), in.Rotations, in.Truncations, size(in.LostBytes))
 	}
 	return t.Flush()
@@ -55,14 +55,14 @@ func printHealth(w io.Writer, st *agent.Status, now time.Time) {
 		notes = []string{"files are being looked for"}
 		fallthrough
 	case len(notes) > 0 && st.State != agent.StateOK:
-		fmt.Fprintf(w, "%s: %s\n", st.State, notes[0])
+		printf(w, "%s: %s\n", st.State, notes[0])
 	case len(notes) > 0:
-		fmt.Fprintf(w, "%s, but %s\n", st.State, notes[0])
+		printf(w, "%s, but %s\n", st.State, notes[0])
 	default:
-		fmt.Fprintln(w, st.State)
+		printf(w, "%s\n", st.State)
 	}
 	for _, n := range notes[min(1, len(notes)):] {
-		fmt.Fprintf(w, "  also: %s\n", n)
+		printf(w, "  also: %s\n", n)
 	}
 }
 

@@ -124,9 +124,9 @@ func newSpoolLs() *cobra.Command {
 					return err
 				}
 				t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(t, "CHUNK\tINPUT\tNUMBER\tSTATE\tRECORDS\tSTORED\tRAW\tOPENED\tKEY")
+				printf(t, "CHUNK\tINPUT\tNUMBER\tSTATE\tRECORDS\tSTORED\tRAW\tOPENED\tKEY\n")
 				for _, c := range chunks {
-					fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Seq, c.Input, c.Number, stateNames[c.State], humanize.Comma(c.Records),
+					printf(t, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Seq, c.Input, c.Number, stateNames[c.State], humanize.Comma(c.Records),
 						size(c.StoredSize), size(c.RawSize), c.Opened.UTC().Format(time.RFC3339), c.Name)
 				}
 				return t.Flush()
@@ -151,14 +151,13 @@ func newSpoolVerify() *cobra.Command {
 					return err
 				}
 				for _, d := range damage {
-					fmt.Fprintln(cmd.OutOrStdout(), d)
+					printf(cmd.OutOrStdout(), "damaged: %s\n", d)
 				}
 				if len(damage) > 0 {
 					return &exitError{err: fmt.Errorf("%d damaged places", len(damage)), code: exitPartial,
 						hint: "the agent sets damaged chunks aside in quarantine/ and ships the rest; check the disk"}
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %d chunks\n", len(chunks))
-				return err
+				return printf(cmd.OutOrStdout(), "ok: %d chunks\n", len(chunks))
 			})
 		},
 	}
@@ -189,7 +188,7 @@ nothing: the agent will still ship them.
 					if err := exportObject(ctx, v, chunks[i].Seq, path); err != nil {
 						return fmt.Errorf("export chunk %d: %w", chunks[i].Seq, err)
 					}
-					fmt.Fprintln(cmd.OutOrStdout(), path)
+					printf(cmd.OutOrStdout(), "%s\n", path)
 				}
 				return nil
 			})

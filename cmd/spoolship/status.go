@@ -5,9 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -56,9 +54,7 @@ those there are keep their names and meaning.
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				err = enc.Encode(st)
+				err = printJSON(cmd.OutOrStdout(), st)
 			} else {
 				err = printStatus(cmd.OutOrStdout(), &st, time.Now())
 			}
@@ -76,8 +72,8 @@ those there are keep their names and meaning.
 // watchStatus shows the screen until ctx ends, and waits for an agent that
 // does not answer. On a terminal each replaces the one before.
 func watchStatus(ctx context.Context, c *client, w io.Writer) error {
-	show := func(screen []byte) error { _, err := fmt.Fprintf(w, "%s\n", screen); return err }
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	show := func(screen []byte) error { _, err := w.Write(append(screen, '\n')); return err }
+	if f, ok := w.(*os.File); ok && isTerminal(f) {
 		show = func(screen []byte) error { return redraw(f, screen) }
 	}
 	tick := time.NewTicker(watchEvery)
@@ -90,7 +86,7 @@ func watchStatus(ctx context.Context, c *client, w io.Writer) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			fmt.Fprintf(&screen, "%v\n", err)
+			printf(&screen, "%v\n", err)
 		default:
 			if err := printStatus(&screen, &st, time.Now()); err != nil {
 				return err

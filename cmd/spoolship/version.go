@@ -38,8 +38,7 @@ func newVersion() *cobra.Command {
 			if date != "" {
 				line += " of " + date
 			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), line+")")
-			return err
+			return printf(cmd.OutOrStdout(), "%s)\n", line)
 		},
 	}
 }
