@@ -131,7 +131,7 @@ func readObjects(ctx context.Context, src *source, a *audit.Audit, stderr io.Wri
 	defer done()
 	checker := audit.Checker{Follow: src.follow, Failed: isReadError}
 	for _, o := range objects {
-		stored, err := src.Get(ctx, o.Name)
+		stored, err := src.Get(ctx, o.Name, o.Size)
 		if err != nil {
 			return err
 		}

@@ -150,7 +150,7 @@ func (s *selection) print(ctx context.Context, src *source, objects []audit.Obje
 	for i := range objects {
 		if o := &objects[i]; o.Cause != "" {
 			printf(stderr, "spoolship: warning: chunk %d of input %s is lost: %s: %s\n", o.Chunk, o.Input, o.Cause, o.Name)
-		} else if err := s.printObject(ctx, src, o.Name, out); err != nil {
+		} else if err := s.printObject(ctx, src, o, out); err != nil {
 			return err
 		}
 	}
@@ -158,8 +158,8 @@ func (s *selection) print(ctx context.Context, src *source, objects []audit.Obje
 }
 
 // printObject writes the records of one object.
-func (s *selection) printObject(ctx context.Context, src *source, name string, out io.Writer) error {
-	stored, err := src.Get(ctx, name)
+func (s *selection) printObject(ctx context.Context, src *source, o *audit.Object, out io.Writer) error {
+	stored, err := src.Get(ctx, o.Name, o.Size)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (s *selection) printObject(ctx context.Context, src *source, name string, o
 		err = s.filter(out, records)
 	}
 	if err != nil && !isReadError(err) {
-		err = fmt.Errorf("%s: %w", name, err)
+		err = fmt.Errorf("%s: %w", o.Name, err)
 	}
 	return err
 }

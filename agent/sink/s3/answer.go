@@ -3,16 +3,13 @@ package s3
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// maxAnswer is how much of an answer's body is read. S3's error documents have
-// about 1 KiB; whatever is longer is not one.
-const maxAnswer = 64 << 10
 
 // maxRetryAfter bounds what a Retry-After header can ask for.
 const maxRetryAfter = time.Hour
@@ -23,6 +20,7 @@ type answer struct {
 	status  int
 	header  http.Header
 	body    []byte
+	long    bool   // the body goes on beyond maxAnswer
 	code    string // <Code>, for example "AccessDenied"
 	message string // <Message>
 	region  string // <Region>: the region that the request should be signed for
@@ -32,20 +30,14 @@ type answer struct {
 // off, which is the error.
 func readAnswer(r *http.Response) (*answer, error) {
 	a := &answer{status: r.StatusCode, header: r.Header}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer))
+	body, err := io.ReadAll(r.Body)
 	a.body = bytes.TrimSpace(body)
 	a.parse()
-	if err != nil {
-		return a, &answerError{err}
+	if a.long = errors.Is(err, errTooLong); err == nil || a.long {
+		return a, nil
 	}
-	return a, nil
+	return a, &answerError{err}
 }
-
-// answerError is an answer that breaks off.
-type answerError struct{ err error }
-
-func (e *answerError) Error() string { return "read the answer: " + e.err.Error() }
-func (e *answerError) Unwrap() error { return e.err }
 
 // parse takes the fields out of S3's error document:
 //

@@ -33,7 +33,7 @@ func (p place) classify(a *attempt, now time.Time) error {
 // stored says whether the answer confirms the object.
 func (a *attempt) stored() bool {
 	r := a.answer
-	if r.status != http.StatusOK || r.header.Get("Etag") == "" || r.isDocument() {
+	if r.status != http.StatusOK || r.header.Get("Etag") == "" || r.isDocument() || r.long {
 		return false
 	}
 	sum := r.header.Get("X-Amz-Checksum-Sha256")

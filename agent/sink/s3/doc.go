@@ -47,6 +47,14 @@
 //	answer                60 s from the end of the body to the status line
 //	whole attempt         Options.Timeout, more for large objects
 //
+// # Limits of answers
+//
+// Nobody who answers is trusted to stop. Heads have at most 64 KiB; bodies, which
+// are never decompressed, 64 KiB and 20 seconds, a page of a listing 8 MiB and 2
+// minutes, an object the bytes that were announced for it and the time that
+// uploading it would have. This holds for STS, SSO and the metadata services as
+// well, and none of them is followed to another host.
+//
 // # What is absent
 //
 // Multipart uploads, reads and listings need more permissions. Customer-provided

@@ -63,6 +63,8 @@ func diagnose(err error) (code string, class sink.Class, hint string) {
 	var timeout net.Error
 	var op *net.OpError
 	switch {
+	case errors.Is(err, errTooLong), errors.Is(err, errRedirected):
+		return codeNotS3, sink.Temporary, hintNotS3
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return codeProxy, sink.Temporary, hintProxy
 	case errors.As(err, &dns):

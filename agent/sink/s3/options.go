@@ -61,12 +61,13 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// attemptTimeout is the time for one attempt to put size bytes.
-func (o Options) attemptTimeout(size int64) time.Duration {
+// attemptTimeout is the time for one attempt to move size bytes, where up to
+// timeoutSize have least.
+func attemptTimeout(least time.Duration, size int64) time.Duration {
 	if size <= timeoutSize {
-		return o.Timeout
+		return least
 	}
-	return time.Duration(float64(o.Timeout) * float64(size) / timeoutSize)
+	return time.Duration(float64(least) * float64(size) / timeoutSize)
 }
 
 // check returns every mistake in o at once.

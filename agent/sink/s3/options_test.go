@@ -60,7 +60,7 @@ func TestAttemptTimeout(t *testing.T) {
 	for size, want := range map[int64]time.Duration{
 		0: 5 * time.Minute, 8 << 20: 5 * time.Minute, 16 << 20: 10 * time.Minute, 80 << 20: 50 * time.Minute,
 	} {
-		if got := o.attemptTimeout(size); got != want {
+		if got := attemptTimeout(o.Timeout, size); got != want {
 			t.Errorf("%d bytes: %v, want %v", size, got, want)
 		}
 	}

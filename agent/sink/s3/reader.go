@@ -75,12 +75,17 @@ func (r *Reader) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 			in.ExpectedBucketOwner = &r.options.BucketOwner
 		}
 		in.RequestPayer = r.options.payer()
+		empty := 0
 		for {
 			page, err := r.client.ListObjectsV2(ctx, in)
 			if err != nil {
 				yield(Entry{}, r.failed(ctx, "list", prefix, err))
 				return
 			}
+			if empty++; len(page.Contents) > 0 {
+				empty = 0
+			}
+			before := aws.ToString(in.ContinuationToken)
 			for _, o := range page.Contents {
 				if !yield(Entry{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size)}, nil) {
 					return
@@ -90,23 +95,28 @@ func (r *Reader) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 			switch {
 			case !aws.ToBool(page.IsTruncated):
 				return
-			case aws.ToString(in.ContinuationToken) == "":
+			case aws.ToString(in.ContinuationToken) == "", aws.ToString(in.ContinuationToken) == before:
 				yield(Entry{}, r.failed(ctx, "list", prefix, errors.New("the store says that there is more and not where")))
+				return
+			case empty == maxEmptyPages:
+				yield(Entry{}, r.failed(ctx, "list", prefix, fmt.Errorf("the store sends empty pages without end, %d by now", empty)))
 				return
 			}
 		}
 	}
 }
 
-// Get opens the object of that key; the caller closes its body. Its error is an
+// Get opens the object of that key, which has size bytes by the listing; the
+// caller closes its body, which is not read beyond them. Its error is an
 // *sink.Error. A body that breaks off is asked for again from there, as long as
 // the object is the same.
-func (r *Reader) Get(ctx context.Context, key string) (*Stored, error) {
+func (r *Reader) Get(ctx context.Context, key string, size int64) (*Stored, error) {
+	ctx = withSize(ctx, size)
 	out, err := r.get(ctx, key, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Stored{Metadata: out.Metadata, Body: &download{out.Body, r, ctx, key, out.ETag, 0, resumes}}, nil
+	return &Stored{Metadata: out.Metadata, Body: &download{out.Body, r, ctx, key, size, out.ETag, 0, resumes}}, nil
 }
 
 // get asks for an object, from a range on of that which has that ETag if they
@@ -131,6 +141,10 @@ func (r *Reader) Close() error {
 	return nil
 }
 
+// maxEmptyPages is how many pages without an object may follow each other; stores
+// send some where objects were deleted.
+const maxEmptyPages = 1000
+
 // resumes is how often a download is asked for again.
 const resumes = 3
 
@@ -141,6 +155,7 @@ type download struct {
 	r    *Reader
 	ctx  context.Context //nolint:containedctx // of the call of Get, whose result this is
 	key  string
+	size int64 // of the whole object
 	etag *string
 	at   int64 // bytes read
 	left int   // resumes
@@ -154,12 +169,12 @@ func (d *download) Read(p []byte) (int, error) {
 		switch {
 		case err == nil || err == io.EOF: //nolint:errorlint // io.EOF is never wrapped by a reader
 			return n, err
-		case d.left == 0 || d.etag == nil || d.ctx.Err() != nil:
-			return n, d.r.failed(d.ctx, "get", d.key, err)
+		case d.left == 0 || d.etag == nil || d.ctx.Err() != nil || errors.Is(err, errTooLong):
+			return n, d.r.failed(d.ctx, "get", d.key, &answerError{err})
 		}
 		d.left--
 		from := fmt.Sprintf("bytes=%d-", d.at)
-		out, err := d.r.get(d.ctx, d.key, &from, d.etag)
+		out, err := d.r.get(withSize(d.ctx, d.size-d.at), d.key, &from, d.etag)
 		if err != nil {
 			return n, err
 		}

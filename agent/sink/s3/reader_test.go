@@ -106,7 +106,7 @@ func TestReadErrors(t *testing.T) {
 			for _, err := range r.List(ctx, "p/") {
 				listed = err
 			}
-			o, got := r.Get(ctx, "key")
+			o, got := r.Get(ctx, "key", 1<<10)
 			if got == nil {
 				_, got = io.ReadAll(o.Body)
 				o.Body.Close()
@@ -135,7 +135,7 @@ func TestGet(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip") // by other tools: the bytes are wanted as they are
 		fmt.Fprint(w, "\x1f\x8bx")
 	})
-	o, err := r.Get(t.Context(), "a%20b/c")
+	o, err := r.Get(t.Context(), "a%20b/c", 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestGetResumes(t *testing.T) {
 		io.WriteString(w, content[from:to])
 	})
 	get := func() (string, error) {
-		o, err := r.Get(t.Context(), "key")
+		o, err := r.Get(t.Context(), "key", int64(len(content)))
 		if err != nil {
 			return "", err
 		}
@@ -200,7 +200,7 @@ func TestGetResumes(t *testing.T) {
 	}
 	breaks.Store(1)
 	calls.Store(0)
-	o, err := r.Get(t.Context(), "key")
+	o, err := r.Get(t.Context(), "key", int64(len(content)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func (s *Sink) Put(ctx context.Context, o *sink.Object) error {
 		a.body.err = err
 		return s.judge(ctx, a)
 	}
-	timed, cancel := context.WithTimeout(ctx, s.options.attemptTimeout(o.Size)+s.pace.longer(o.Size, s.options.MaxConns))
+	timed, cancel := context.WithTimeout(ctx, attemptTimeout(s.options.Timeout, o.Size)+s.pace.longer(o.Size, s.options.MaxConns))
 	defer cancel()
 	a.body.ctx = timed
 	_, a.err = s.client.PutObject(a.context(timed), s.request(a), a.perCall)

@@ -27,7 +27,7 @@ const (
 func newHTTPClient(base aws.HTTPClient, maxConns int) *http.Client {
 	buildable, ok := base.(*awshttp.BuildableClient)
 	if !ok {
-		buildable = awshttp.NewBuildableClient()
+		buildable = limitedClient()
 	}
 	return &http.Client{
 		Transport: tune(buildable.GetTransport(), maxConns),
@@ -40,9 +40,6 @@ func newHTTPClient(base aws.HTTPClient, maxConns int) *http.Client {
 // tune applies the settings of this package to a transport.
 func tune(t *http.Transport, maxConns int) *http.Transport {
 	t.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext
-	if t.TLSClientConfig == nil {
-		t.TLSClientConfig = &tls.Config{}
-	}
 	t.TLSClientConfig.MinVersion = tls.VersionTLS12
 	t.TLSHandshakeTimeout = tlsTimeout
 	t.ForceAttemptHTTP2 = false
@@ -55,6 +52,5 @@ func tune(t *http.Transport, maxConns int) *http.Transport {
 	t.ExpectContinueTimeout = continueTimeout
 	t.ResponseHeaderTimeout = answerTimeout
 	t.OnProxyConnectResponse = tunnel
-	t.DisableCompression = true // answers are tiny, and not to be decoded behind our back
 	return t
 }

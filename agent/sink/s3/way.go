@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -11,8 +10,10 @@ import (
 	"net/url"
 	"os"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 )
 
 // Way is how the destination is reached. The zero value is what the environment
@@ -42,27 +43,31 @@ func (w Way) check(endpoint string, pathStyle bool) []error {
 
 // load makes the SDK's settings of w.
 func (w Way) load() ([]func(*config.LoadOptions) error, error) {
-	client := awshttp.NewBuildableClient()
+	var options []func(*http.Transport)
+	proxy := http.ProxyFromEnvironment
 	if w.Proxy != "" {
-		proxy, err := url.Parse(w.Proxy)
+		u, err := url.Parse(w.Proxy)
 		if err != nil {
 			return nil, errors.New("s3.proxy: not a URL")
 		}
-		client = client.WithTransportOptions(func(t *http.Transport) { t.Proxy = except(proxy) })
+		proxy = http.ProxyURL(u)
 	}
+	options = append(options, func(t *http.Transport) { t.Proxy = except(proxy) })
 	if w.CAFile != "" {
 		pool, err := authorities(w.CAFile)
 		if err != nil {
 			return nil, err
 		}
-		client = client.WithTransportOptions(func(t *http.Transport) {
-			if t.TLSClientConfig == nil {
-				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-			}
-			t.TLSClientConfig.RootCAs = pool
-		})
+		options = append(options, func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool })
 	}
-	return []func(*config.LoadOptions) error{config.WithHTTPClient(client)}, nil
+	client := limitedClient(options...)
+	return []func(*config.LoadOptions) error{
+		config.WithHTTPClient(client),
+		// The SDK makes a client of its own for containers.
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
+		config.WithLogger(logging.Nop{}), // it would print what servers send
+		config.WithAPIOptions([]func(*middleware.Stack) error{limitAnswers}),
+	}, nil
 }
 
 // authorities are the system's and those of a file.
@@ -81,14 +86,14 @@ func authorities(name string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// except is that proxy for all but the metadata services of instances and
+// except is proxy for all but the metadata services of instances and
 // containers, which only this machine can ask.
-func except(proxy *url.URL) func(*http.Request) (*url.URL, error) {
+func except(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) {
 		if ip := net.ParseIP(r.URL.Hostname()); ip != nil && (ip.IsLinkLocalUnicast() || ip.IsPrivate() && ip.To4() == nil) {
 			return nil, nil
 		}
-		return proxy, nil
+		return proxy(r)
 	}
 }
 
