@@ -6,6 +6,20 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 NFPM     = $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 
+# The Go of a distribution may be older than go.mod wants, and says so in riddles.
+ifneq ($(MAKECMDGOALS),clean)
+GO_WANTED := $(shell sed -n 's/^go \([0-9.]*\)$$/\1/p' go.mod)
+GO_FOUND  := $(shell { $(GO) version || GOTOOLCHAIN=local $(GO) version; } 2>/dev/null | sed -n 's/.*go\([0-9][0-9.]*\).*/\1/p')
+ifneq ($(and $(GO_FOUND),$(firstword $(shell printf '%s\n' $(GO_WANTED) $(GO_FOUND) | sort -V))),$(GO_WANTED))
+define GO_MISSING
+Go $(GO_WANTED) or later is needed; "$(GO)" is $(if $(GO_FOUND),version $(GO_FOUND),not found).
+Get it from https://go.dev/dl/ and put its bin directory first in PATH, or name it: make GO=/usr/local/go/bin/go
+Go 1.21 and later can fetch it themselves: GOTOOLCHAIN=auto make
+endef
+$(error $(GO_MISSING))
+endif
+endif
+
 # How long and how hard; for example: make crash N=200 SEED=7
 N      ?= 50
 SEED   ?= 1
@@ -23,6 +37,7 @@ build: ## bin/spoolship, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/spoolship ./cmd/spoolship
 
 test: ## every quick test, with the race detector
+	@command -v $(firstword $(CC)) >/dev/null || { echo 'The race detector needs a C compiler. Install one: apt install gcc' >&2; exit 1; }
 	$(GO) test -race -timeout 10m ./...
 	cd internal/e2e && $(GO) test -race -timeout 10m ./...
 

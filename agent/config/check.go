@@ -49,7 +49,7 @@ func (l *loader) checkTelemetry() {
 	}
 	file, line := l.cfg.Where(listen)
 	l.warnings = append(l.warnings, Warning{
-		File: file, Line: line, Key: listen, Got: show(l.written[listen]),
+		File: file, Line: line, Key: listen, Got: show(listen, l.written[listen]),
 		What: "can be asked by other hosts, without authentication: they see figures, problems and names of files",
 		Hint: "listen on 127.0.0.1, or have a firewall or proxy let in whom you want",
 	})

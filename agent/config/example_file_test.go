@@ -23,7 +23,7 @@ var (
 // The example is valid as it is, and sets nothing but what is required.
 func TestExampleIsMinimal(t *testing.T) {
 	c := load(t, example(t), nil)
-	want := load(t, "[s3]\nbucket = \"my-events\"\n[[input]]\nname = \"app\"\ninclude = [\"/var/log/app/**/*.log\"]\n", nil)
+	want := load(t, "[s3]\nbucket = \"my-events\"\nregion = \"eu-central-1\"\n[[input]]\nname = \"app\"\ninclude = [\"/var/log/app/**/*.log\"]\n", nil)
 	c.at, want.at = nil, nil
 	equal(t, "example", c, want)
 }
@@ -37,7 +37,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	equal(t, "warnings", warnings, []Warning(nil))
 
 	want := Default()
-	want.S3.Bucket = "my-events"
+	want.S3.Bucket, want.S3.Region = "my-events", "eu-central-1"
 	want.Agent.Host = c.Agent.Host
 	app, web := defaultInput(want), defaultInput(want)
 	app.Name, app.Include = "app", []string{"/var/log/app/**/*.log"}

@@ -20,7 +20,7 @@ type complaint struct{ what, hint string }
 // expand replaces the variables of s. literal says that some of the result
 // stands in the file itself, defaults included.
 func expand(s string, getenv func(string) (string, bool)) (out string, literal bool, bad complaint) {
-	var unset []string
+	var unset, empty []string
 	literal = reference.ReplaceAllString(s, "") != ""
 	out = reference.ReplaceAllStringFunc(s, func(ref string) string {
 		if ref == "$${" {
@@ -40,21 +40,28 @@ func expand(s string, getenv func(string) (string, bool)) (out string, literal b
 			value, set = strings.TrimPrefix(m[2], ":-"), true
 			literal = literal || value != ""
 		}
-		if !set {
+		switch {
+		case !set:
 			unset = append(unset, m[1])
+		case value == "" && m[2] == "":
+			empty = append(empty, m[1])
 		}
 		return value
 	})
-	if len(unset) > 0 && bad == (complaint{}) {
-		bad = unsetComplaint(unset)
+	switch {
+	case bad != complaint{}:
+	case len(unset) > 0:
+		bad = complaint{variables(unset, "not set"), fmt.Sprintf("set it for the service, or give a default: ${%s:-default}", unset[0])}
+	case len(empty) > 0:
+		bad = complaint{variables(empty, "empty"), fmt.Sprintf("set it for the service, or write ${%s:-} if it may be empty", empty[0])}
 	}
 	return out, literal, bad
 }
 
-func unsetComplaint(names []string) complaint {
-	hint := fmt.Sprintf("set it for the service, or give a default: ${%s:-default}", names[0])
+// variables names variables of the environment that are in a state.
+func variables(names []string, state string) string {
 	if len(names) == 1 {
-		return complaint{fmt.Sprintf("environment variable %s is not set", names[0]), hint}
+		return fmt.Sprintf("environment variable %s is %s", names[0], state)
 	}
-	return complaint{fmt.Sprintf("environment variables %s are not set", strings.Join(names, ", ")), hint}
+	return fmt.Sprintf("environment variables %s are %s", strings.Join(names, ", "), state)
 }

@@ -16,7 +16,7 @@ func TestExpand(t *testing.T) {
 		{"", "", false},
 		{"${A}", "1", false},
 		{"a${A}b${_x9}", "a1b2", true},
-		{"${E}", "", false},
+		{"${E:-}", "", false},
 		{"${E:-x}", "x", true},
 		{"${NONE:-}", "", false},
 		{"${NONE:-a b:-c}", "a b:-c", true},
@@ -31,7 +31,7 @@ func TestExpand(t *testing.T) {
 			t.Errorf("%q: got %q, %v, %v", c.in, out, literal, bad)
 		}
 	}
-	for _, in := range []string{"${", "${}", "${A", "${A-x}", "${9}", "${A:-${B}}", "${ A }", "x${a.b}", "${NONE}", "${A}${NONE}"} {
+	for _, in := range []string{"${", "${}", "${A", "${A-x}", "${9}", "${A:-${B}}", "${ A }", "x${a.b}", "${NONE}", "${A}${NONE}", "${E}", "a${E}"} {
 		if out, _, bad := expand(in, vars); bad == (complaint{}) {
 			t.Errorf("%q: got %q", in, out)
 		}

@@ -146,8 +146,11 @@ func (s *source) parse() (Problem, bool) {
 	if !mentionsSecret(s.line(p.Line)) && !mentionsSecret(syntax.LastKey) {
 		p.What += ": " + strings.TrimSuffix(quotedText.ReplaceAllString(syntax.Message, "this"), ".")
 	}
-	if strings.HasPrefix(syntax.Message, "Key ") {
+	switch {
+	case strings.HasPrefix(syntax.Message, "Key "):
 		p.Hint = "remove or rename one of the two"
+	case bareVariable.MatchString(s.line(p.Line)):
+		p.Hint = `put the variable in quotes, also for a number: "${NAME}"`
 	}
 	return p, false
 }
@@ -155,6 +158,9 @@ func (s *source) parse() (Problem, bool) {
 // quotedText is what the TOML library quotes of a value. It is not repeated:
 // the key of a secret may be misspelt, and the line number says enough.
 var quotedText = regexp.MustCompile(`"[^"]{2,}"|'[^']*'$`)
+
+// bareVariable is a variable of the environment without quotes.
+var bareVariable = regexp.MustCompile(`=\s*\$\{`)
 
 func mentionsSecret(s string) bool {
 	return strings.Contains(s, "secret") || strings.Contains(s, "token")
@@ -211,7 +217,7 @@ func (l *loader) problem(path string, c complaint) {
 	file, line := l.cfg.Where(path)
 	l.bad[path] = true
 	l.problems = append(l.problems, Problem{
-		File: file, Line: line, Key: path, What: c.what, Got: show(l.written[path]), Hint: c.hint,
+		File: file, Line: line, Key: path, What: c.what, Got: show(path, l.written[path]), Hint: c.hint,
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Problem is one thing wrong with a configuration file.
@@ -78,15 +79,49 @@ func (c *Config) Where(key string) (file string, line int) {
 	return at.file, at.line
 }
 
-// userinfo is what stands before the host in a URL, and may hold a password.
-var userinfo = regexp.MustCompile(`(?s)^.*@`)
+var (
+	// private are the keys whose values are not shown: a secret is easily pasted
+	// into one of them.
+	private = regexp.MustCompile(`^s3\.(access_key_id|profile|role_arn|external_id|session_name|\w+_file)$`)
+	// address are the keys of URLs, which may hold a password or a token.
+	address = regexp.MustCompile(`^s3\.(endpoint|sts_endpoint|proxy)$`)
+	// location is a URL, or a host with the scheme left out.
+	location = regexp.MustCompile(`^([a-z0-9]+://|[a-z0-9-]+[.:])[a-z0-9]`)
+	// userinfo is what stands before the host in a URL.
+	userinfo = regexp.MustCompile(`(?s)^.*@`)
+	// behind is what follows the path in a URL.
+	behind = regexp.MustCompile(`(?s)[?#].*$`)
+	// random is a long run of the characters of base64, as secrets are.
+	random = regexp.MustCompile(`[A-Za-z0-9+/=]{30,}`)
+)
 
-// show prints a value from the file for Problem.Got.
-func show(raw any) string {
+// looksSecret reports whether s holds what looks like a key or token, and not
+// like a word or a path.
+func looksSecret(s string) bool {
+	for _, run := range random.FindAllString(s, -1) {
+		if strings.ContainsFunc(run, unicode.IsUpper) && strings.ContainsFunc(run, unicode.IsLower) && strings.ContainsFunc(run, unicode.IsDigit) {
+			return true
+		}
+	}
+	return false
+}
+
+// show prints the value of a key from the file for Problem.Got; "" where it may be
+// secret.
+func show(key string, raw any) string {
 	const most = 80 // runes; enough to recognise the value
 	switch v := raw.(type) {
 	case string:
 		v = userinfo.ReplaceAllString(v, "***@")
+		if address.MatchString(key) {
+			if !location.MatchString(v) {
+				return ""
+			}
+			v = behind.ReplaceAllString(v, "?***")
+		}
+		if private.MatchString(key) || looksSecret(v) {
+			return ""
+		}
 		if runes := []rune(v); len(runes) > most {
 			v = string(runes[:most]) + "…"
 		}

@@ -247,8 +247,8 @@ proxy = "http://me:pass@proxy:3128"
 		`FILE:11: s3.encryption: must not be a key of the client's: every reader of the bucket would need it (got "SSE-C"); use "AES256" or "aws:kms"`,
 		`FILE:12: s3.kms_key_id: must be the id, ARN or alias of a KMS key (got "a b"); for example "alias/logs"`,
 		`FILE:13: s3.expected_bucket_owner: must be the 12 digits of an AWS account (got "123"); the owner of the bucket sees them in the console, at the top right`,
-		`FILE:14: s3.ca_file: must be an absolute path (got "ca.pem"); begin it with "/"`,
-		`FILE:15: s3.proxy: must not contain credentials (got "***@proxy:3128"); put them into HTTPS_PROXY, and remove this line`,
+		`FILE:14: s3.ca_file: must be an absolute path; begin it with "/"`,
+		`FILE:15: s3.proxy: must not contain credentials; put them into HTTPS_PROXY, and remove this line`,
 	}},
 	{"objects that contradict", inputPart + s3Part + `kms_key_id = "alias/logs"
 endpoint = "https://s3.example.com"
@@ -277,24 +277,24 @@ accelerate = true
 		`FILE:6: s3.session_token: is set, but access_key_id and secret_access_key are not; set all three, or none`,
 	}},
 	{"key files", inputPart + s3Part + "access_key_id_file = \"/k\"\n", []string{
-		`FILE:6: s3.access_key_id_file: is set, but secret_access_key_file is not (got "/k"); set both, or neither to use the default AWS credential chain`,
+		`FILE:6: s3.access_key_id_file: is set, but secret_access_key_file is not; set both, or neither to use the default AWS credential chain`,
 	}},
 	{"half of the key files", inputPart + s3Part + "secret_access_key_file = \"/k\"\n", []string{
-		`FILE:6: s3.secret_access_key_file: is set, but access_key_id_file is not (got "/k"); set both, or neither to use the default AWS credential chain`,
+		`FILE:6: s3.secret_access_key_file: is set, but access_key_id_file is not; set both, or neither to use the default AWS credential chain`,
 	}},
 	{"two sources", inputPart + s3Part + "access_key_id = \"a\"\nsecret_access_key = \"b\"\nprofile = \"p\"\n", []string{
-		`FILE:8: s3.profile: is set, and so is access_key_id: there can be one source of credentials (got "p"); remove one of the two`,
+		`FILE:8: s3.profile: is set, and so is access_key_id: there can be one source of credentials; remove one of the two`,
 	}},
 	{"role", inputPart + s3Part + "role_arn = \"spoolship\"\nexternal_id = \"x\"\nsession_name = \"a b\"\nduration = \"1m\"\nsts_endpoint = \"sts\"\ncredentials_file = \"keys\"\n", []string{
-		`FILE:6: s3.role_arn: must be the ARN of a role (got "spoolship"); for example "arn:aws:iam::123456789012:role/spoolship"`,
-		`FILE:7: s3.external_id: must be 2 to 1224 letters, digits and _+=,.@:/- (got "x"); copy it from the role's trust policy`,
-		`FILE:8: s3.session_name: must be 2 to 64 letters, digits and _+=,.@- (got "a b")`,
+		`FILE:6: s3.role_arn: must be the ARN of a role; for example "arn:aws:iam::123456789012:role/spoolship"`,
+		`FILE:7: s3.external_id: must be 2 to 1224 letters, digits and _+=,.@:/-; copy it from the role's trust policy`,
+		`FILE:8: s3.session_name: must be 2 to 64 letters, digits and _+=,.@-`,
 		`FILE:9: s3.duration: must be between 15m and 12h (got "1m")`,
-		`FILE:10: s3.sts_endpoint: must be a URL that begins with http:// or https:// (got "sts"); for example "https://s3.example.com:9000"`,
-		`FILE:11: s3.credentials_file: must be an absolute path (got "keys"); begin it with "/"`,
+		`FILE:10: s3.sts_endpoint: must be a URL that begins with http:// or https://; for example "https://s3.example.com:9000"`,
+		`FILE:11: s3.credentials_file: must be the absolute path of a file; name the file that holds the credential, not the credential itself`,
 	}},
 	{"role's settings without a role", inputPart + s3Part + "external_id = \"ab\"\nsts_endpoint = \"https://sts\"\n", []string{
-		`FILE:6: s3.external_id: is set, but role_arn is not (got "ab"); set role_arn, or remove the line`,
+		`FILE:6: s3.external_id: is set, but role_arn is not; set role_arn, or remove the line`,
 		`FILE:7: s3.sts_endpoint: is set, but role_arn is not (got "https://sts"); set role_arn, or remove the line`,
 	}},
 	{"events", s3Part + `[[input]]
@@ -318,7 +318,7 @@ multiline_wait = "1s"
 fields = ["stream"]
 `, []string{
 		`FILE:6: input[0].multiline_start: has a meaning only with format = "text" (got "a"); remove the line, or change format`,
-		"FILE:11: input[1].multiline_start: missing closing ): `(` (got \"(\"); write it between single quotes, where \\ needs no second one: '^\\d{4}-'",
+		"FILE:11: input[1].multiline_start: missing closing ): `(` (got \"(\"); close every ( and [; put \\ before one that is meant literally",
 		`FILE:13: input[1].multiline_wait: must be between 100ms and 1h (got "1ms")`,
 		`FILE:14: input[1].fields: has "stream", which only the lines of containers tell (got a list); remove it, or set format = "cri" or "docker"`,
 		`FILE:19: input[2].validate: has a meaning only with format = "json" (got "full"); remove the line, or change format`,
@@ -465,7 +465,7 @@ include = ["${A:-${B}}"]
 `, []string{
 		`FILE:3: s3.region: environment variable REGION is not set (got "${REGION}"); set it for the service, or give a default: ${REGION:-default}`,
 		`FILE:4: s3.prefix: holds a ${ that does not begin a variable (got "${a b}"); write ${NAME} or ${NAME:-default}, or $${ for a literal ${`,
-		`FILE:5: s3.endpoint: environment variables A, B are not set (got "http://${A}${B}"); set it for the service, or give a default: ${A:-default}`,
+		`FILE:5: s3.endpoint: environment variables A, B are not set; set it for the service, or give a default: ${A:-default}`,
 		`FILE:6: s3.access_key_id: environment variable KEY_ID is not set; set it for the service, or give a default: ${KEY_ID:-default}`,
 		`FILE:8: input[0].name: holds a ${ that does not begin a variable (got "${"); write ${NAME} or ${NAME:-default}, or $${ for a literal ${`,
 		`FILE:9: input[0].include[0]: holds a ${ that does not begin a variable (got "${A:-${B}}"); write ${NAME} or ${NAME:-default}, or $${ for a literal ${`,

@@ -62,9 +62,9 @@ var rules = map[string]rule{
 	"s3.access_key_id":          noSpace,
 	"s3.secret_access_key":      noSpace,
 	"s3.session_token":          noSpace,
-	"s3.access_key_id_file":     absoluteOrEmpty,
-	"s3.secret_access_key_file": absoluteOrEmpty,
-	"s3.credentials_file":       absoluteOrEmpty,
+	"s3.access_key_id_file":     keyFile,
+	"s3.secret_access_key_file": keyFile,
+	"s3.credentials_file":       keyFile,
 	"s3.profile":                noSpace,
 	// The forms of the STS API: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 	"s3.role_arn": matching(2048, `|arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+`, "must be the ARN of a role",
@@ -161,14 +161,6 @@ func matching(longest int, expr, what, hint string) rule {
 	}
 }
 
-// expression is a regular expression as package regexp has them.
-func expression(v any) complaint {
-	if _, err := regexp.Compile(v.(string)); err != nil {
-		return complaint{strings.TrimPrefix(err.Error(), "error parsing regexp: "), `write it between single quotes, where \ needs no second one: '^\d{4}-'`}
-	}
-	return complaint{}
-}
-
 // anyRate has a least value: one long line, or a part of an object, must not take
 // minutes.
 func anyRate(v any) complaint {
@@ -200,8 +192,13 @@ func noSpace(v any) complaint {
 	if !ok {
 		s = string(v.(Secret))
 	}
-	if strings.ContainsAny(s, " \t\r\n") {
+	switch {
+	case strings.ContainsAny(s, " \t\r\n"):
 		return complaint{"must not contain white space", "check for a newline at its end"}
+	case len(s) > 1 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]:
+		return complaint{"must not be in quotes of its own", "take the inner quotes away, or those in the file that its environment variable is set in"}
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
+		return complaint{"must be printable ASCII; it has a character that no credential has", "copy it again: it may have a byte order mark or an invisible character"}
 	}
 	return complaint{}
 }
@@ -219,6 +216,14 @@ func absoluteOrEmpty(v any) complaint {
 		return complaint{}
 	}
 	return absolute(v)
+}
+
+// keyFile is the path of a file that holds credentials, not one of them.
+func keyFile(v any) complaint {
+	if absoluteOrEmpty(v) != (complaint{}) {
+		return complaint{"must be the absolute path of a file", "name the file that holds the credential, not the credential itself"}
+	}
+	return complaint{}
 }
 
 // socket has the limit of unix(7): sun_path holds 108 bytes with the final NUL.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -38,17 +40,19 @@ func (l *loader) value(path, rule string, raw, p any) {
 func (l *loader) scalar(path, rule string, raw, p any) {
 	switch p := p.(type) {
 	case *bool:
-		b, ok := raw.(bool)
-		if !ok {
-			l.mismatch(path, "true or false", "write it without quotes")
+		v, hint, ok := l.unquoted(path, raw)
+		b, fits := v.(bool)
+		if ok && !fits {
+			l.mismatch(path, "true or false", hint)
 		}
-		set(l, path, rule, p, b, ok)
+		set(l, path, rule, p, b, ok && fits)
 	case *int:
-		n, ok := raw.(int64)
-		if ok = ok && int64(int(n)) == n; !ok {
-			l.mismatch(path, "a whole number", "write it without quotes")
+		v, hint, ok := l.unquoted(path, raw)
+		n, fits := v.(int64)
+		if fits = fits && int64(int(n)) == n; ok && !fits {
+			l.mismatch(path, "a whole number", hint)
 		}
-		set(l, path, rule, p, int(n), ok)
+		set(l, path, rule, p, int(n), ok && fits)
 	case *Size:
 		withUnit(l, path, rule, raw, p, parseSize, complaint{"must be a size with its unit", sizeHint})
 	case *Rate:
@@ -61,6 +65,27 @@ func (l *loader) scalar(path, rule string, raw, p any) {
 	default:
 		panic(fmt.Sprintf("config: no decoder for %T", p))
 	}
+}
+
+// unquoted returns a value of TOML, or the number or boolean that a string with a
+// variable stands for, and what to do if it is of the wrong type. It is not ok if
+// the variable is not set.
+func (l *loader) unquoted(path string, raw any) (v any, hint string, ok bool) {
+	s, quoted := raw.(string)
+	if !quoted || !reference.MatchString(s) {
+		return raw, "write it without quotes", true
+	}
+	if s, ok = l.text(path, raw); !ok {
+		return nil, "", false
+	}
+	s, hint = strings.TrimSpace(s), "correct the value of the variable"
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, hint, true
+	}
+	if s == "true" || s == "false" {
+		return s == "true", hint, true
+	}
+	return s, hint, true
 }
 
 // withUnit decodes a string that parse understands.

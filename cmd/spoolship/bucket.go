@@ -82,7 +82,7 @@ func (b *bucketFlags) open(cmd *cobra.Command, args []string) (*source, error) {
 		return nil, err
 	}
 	if s.Reader, err = s3.NewReader(cmd.Context(), o); err != nil {
-		return nil, &exitError{err: err, code: exitUsage}
+		return nil, located(c, err)
 	}
 	return s, nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spoolship/spoolship/agent/audit"
 	"github.com/spoolship/spoolship/agent/chunk"
+	"github.com/spoolship/spoolship/agent/config"
 	"github.com/spoolship/spoolship/agent/printable"
 )
 
@@ -61,9 +62,10 @@ there is what spoolship audit says.
 			if s.until, err = instant("until", until, now); err != nil {
 				return err
 			}
-			if s.grep, err = regexp.Compile(grep); err != nil {
-				return usage(fmt.Errorf("--grep: %w; see https://golang.org/s/re2syntax", err))
+			if what, hint := config.ExpressionFault(grep); what != "" {
+				return &exitError{err: errors.New("--grep: " + what), code: exitUsage, hint: hint}
 			}
+			s.grep = regexp.MustCompile(grep)
 			s.printable = !raw && isTerminal(cmd.OutOrStdout())
 			src, err := b.open(cmd, args)
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"runtime"
 	"time"
 
@@ -110,9 +111,30 @@ func newSink(ctx context.Context, c *config.Config) (*s3.Sink, error) {
 	}
 	dest, err := s3.New(ctx, o)
 	if err != nil {
-		return nil, &exitError{err: err, code: exitUsage}
+		return nil, located(c, err)
 	}
 	return dest, nil
+}
+
+// aboutKey is the form of errors about a setting: "s3.region: missing; set it".
+var aboutKey = regexp.MustCompile(`^(s3\.[a-z0-9_]+): ([^;]*(?:;[^ ][^;]*)*)(?:; (.*))?$`)
+
+// located returns the errors of making a sink as problems of the configuration,
+// each with the file and line of its key.
+func located(c *config.Config, err error) error {
+	var problems config.Problems
+	for _, text := range errorLines(err) {
+		m := aboutKey.FindStringSubmatch(text)
+		if m == nil {
+			return &exitError{err: err, code: exitUsage}
+		}
+		file, line := c.Where(m[1])
+		if file == "" { // there is none, as for audit with flags alone
+			return &exitError{err: err, code: exitUsage}
+		}
+		problems = append(problems, config.Problem{File: file, Line: line, Key: m[1], What: m[2], Hint: m[3]})
+	}
+	return problems
 }
 
 // s3Options translates [s3].

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Access says as whom objects are put. The zero value is the default AWS chain:
@@ -115,6 +118,7 @@ func (a Access) load(ctx context.Context, with ...func(*config.LoadOptions) erro
 	if err != nil {
 		return aws.Config{}, err
 	}
+	with = append(with, config.WithLogger(logging.Nop{})) // it would print past our log
 	cfg, err := config.LoadDefaultConfig(ctx, append(with, source...)...)
 	if err != nil {
 		return cfg, fmt.Errorf("AWS environment or profile: %w", err)
@@ -146,11 +150,9 @@ func (a Access) source() ([]func(*config.LoadOptions) error, error) {
 		static(id, secret, "")
 	case a.CredentialsFile != "":
 		// The SDK passes silently over a file that is not there.
-		f, err := os.Open(a.CredentialsFile)
-		if err != nil {
-			return nil, fmt.Errorf("s3.credentials_file: %w; correct the path, or let the agent's user read it", err)
+		if err := checkProfiles(a.CredentialsFile); err != nil {
+			return nil, err
 		}
-		f.Close()
 		profile := a.Profile
 		if profile == "" {
 			profile = "default"
@@ -162,17 +164,79 @@ func (a Access) source() ([]func(*config.LoadOptions) error, error) {
 	return with, nil
 }
 
-// readKey reads a file that holds one credential. Its text is in no error.
+// readKey reads a file that holds one credential, with or without a newline at its
+// end. Neither its text nor its name is in an error: a secret in place of the name
+// is an easy mistake.
 func readKey(setting, name string) (string, error) {
-	data, err := os.ReadFile(name)
+	f, err := os.Open(name)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w; correct the path, or let the agent's user read it", setting, err)
+		return "", unreadable(setting, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return "", unreadable(setting, err)
 	}
 	key := strings.TrimSpace(string(data))
-	if key == "" || len(key) > maxKeyFile || strings.ContainsAny(key, " \t\r\n") {
-		return "", fmt.Errorf("%s: %s must hold one credential and nothing else", setting, name)
+	if fault := keyFault(key); fault != "" {
+		return "", fmt.Errorf("%s: its file %s", setting, fault)
 	}
 	return key, nil
+}
+
+// unreadable is the error of a setting whose file can't be read.
+func unreadable(setting string, err error) error {
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		err = at.Err
+	}
+	return fmt.Errorf("%s: its file can't be read: %w; correct the path, or let the agent's user read it", setting, err)
+}
+
+// keyFault returns what is wrong with the content of a key file and what to do about
+// it; "" if it is one credential.
+func keyFault(key string) string {
+	last := len(key) - 1
+	switch {
+	case key == "":
+		return "is empty; write the credential into it"
+	case len(key) > maxKeyFile:
+		return "is too long for one credential; correct the path, or write the credential alone into it"
+	case strings.Contains(key, "\x00"):
+		return "is UTF-16 or binary; save it as plain ASCII text"
+	case strings.HasPrefix(key, "\ufeff"):
+		return "begins with a byte order mark; save it without one, as plain ASCII text"
+	case last > 0 && (key[0] == '"' || key[0] == '\'') && key[last] == key[0]:
+		return "has the credential in quotes; take them away"
+	case strings.ContainsAny(key, " \t\r\n"):
+		return "has more than one line or word; write the credential alone into it, or name a file of profiles with credentials_file"
+	case strings.HasPrefix(strings.ToLower(key), "aws_"):
+		return "names its variable; write the value alone into it, without NAME="
+	case strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }):
+		return "has a character that no credential has; copy the credential again, as plain ASCII text"
+	}
+	return ""
+}
+
+// checkProfiles refuses a file of profiles that can't be read, or that an editor has
+// saved in an encoding in which no profile would be found.
+func checkProfiles(name string) error {
+	const setting = "s3.credentials_file"
+	f, err := os.Open(name)
+	if err != nil {
+		return unreadable(setting, err)
+	}
+	defer f.Close()
+	begin := make([]byte, 3)
+	n, err := io.ReadFull(f, begin)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return unreadable(setting, err)
+	}
+	for _, mark := range []string{"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"} {
+		if strings.HasPrefix(string(begin[:n]), mark) {
+			return errors.New(setting + ": its file begins with a byte order mark; save it without one, as plain ASCII text")
+		}
+	}
+	return nil
 }
 
 // assume makes the provider of the role's credentials.

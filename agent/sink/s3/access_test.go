@@ -282,25 +282,65 @@ func TestStaticTokenExpires(t *testing.T) {
 	}
 }
 
-// Files that can't be credentials are refused at the start, without their text.
+// Files that can't be credentials are refused at the start, without their text or
+// name: either may be a secret.
 func TestBadKeyFiles(t *testing.T) {
 	dir := t.TempDir()
 	id, empty, two := filepath.Join(dir, "id"), filepath.Join(dir, "empty"), filepath.Join(dir, "two")
 	writeFile(t, id, "AKID")
 	writeFile(t, empty, "\n")
 	writeFile(t, two, "hush hush")
+	marked := filepath.Join(dir, "marked")
+	writeFile(t, marked, "\xef\xbb\xbf[default]\naws_access_key_id = hush\n")
 	for want, a := range map[string]Access{
-		"s3.secret_access_key_file: " + empty: {AccessKeyIDFile: id, SecretAccessKeyFile: empty},
-		"s3.secret_access_key_file: " + two:   {AccessKeyIDFile: id, SecretAccessKeyFile: two},
-		"s3.access_key_id_file: open":         {AccessKeyIDFile: dir + "/none", SecretAccessKeyFile: id},
-		"s3.credentials_file: open":           {CredentialsFile: dir + "/none"},
-		"only one of them":                    {AccessKeyIDFile: id},
-		"more than one source":                {AccessKeyIDFile: id, SecretAccessKeyFile: id, Profile: "p"},
-		"s3.sts_endpoint":                     {RoleARN: "r", STSEndpoint: "sts"},
+		"s3.secret_access_key_file: its file is empty":      {AccessKeyIDFile: id, SecretAccessKeyFile: empty},
+		"s3.secret_access_key_file: its file has more than": {AccessKeyIDFile: id, SecretAccessKeyFile: two},
+		"s3.access_key_id_file: its file can't be read: no": {AccessKeyIDFile: dir + "/hush", SecretAccessKeyFile: id},
+		"s3.access_key_id_file: its file can't be read: is": {AccessKeyIDFile: dir, SecretAccessKeyFile: id},
+		"s3.credentials_file: its file can't be read: no":   {CredentialsFile: "/hush/hush"},
+		"s3.credentials_file: its file begins with a byte":  {CredentialsFile: marked},
+		"only one of them":     {AccessKeyIDFile: id},
+		"more than one source": {AccessKeyIDFile: id, SecretAccessKeyFile: id, Profile: "p"},
+		"s3.sts_endpoint":      {RoleARN: "r", STSEndpoint: "sts"},
 	} {
 		_, err := New(t.Context(), Options{Bucket: "b", Region: "eu-west-1", Access: a})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// What editors and shells do to a file of one key: harmless, or named with its fix.
+func TestKeyFiles(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "key")
+	for text, want := range map[string]string{
+		"hush":               "",
+		"hush\n":             "",
+		"hush\r\n":           "",
+		" hush\t\n\n":        "",
+		"\ufeffhush":         "begins with a byte order mark; save it without one",
+		"\ufeffhush\r\n":     "begins with a byte order mark; save it without one",
+		"\xff\xfeh\x00u\x00": "is UTF-16 or binary; save it",
+		"h\x00u\x00":         "is UTF-16 or binary; save it",
+		"\"hush\"\n":         "has the credential in quotes; take them away",
+		"'hush'\r\n":         "has the credential in quotes; take them away",
+		"hush\nhush\n":       "has more than one line or word; write",
+		"[default]\naws_secret_access_key = hush": "has more than one line or word; write",
+		"AWS_SECRET_ACCESS_KEY=hush\n":            "names its variable; write the value alone",
+		"hush\u200b\n":                            "has a character that no credential has; copy",
+		"hush\x07":                                "has a character that no credential has; copy",
+		"h\xffush":                                "has a character that no credential has; copy",
+		"":                                        "is empty; write the credential into it",
+		"\r\n":                                    "is empty; write the credential into it",
+		strings.Repeat("h", 5000):                 "is too long for one credential",
+	} {
+		writeFile(t, name, text)
+		key, err := readKey("s3.secret_access_key_file", name)
+		switch {
+		case want == "" && (err != nil || key != "hush"):
+			t.Errorf("%q: %q, %v", text, key, err)
+		case want != "" && (err == nil || !strings.HasPrefix(err.Error(), "s3.secret_access_key_file: its file "+want) || strings.Contains(err.Error(), "hush")):
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

@@ -133,6 +133,9 @@ func (k *keyring) clean(text string) string {
 			}
 		}
 	}
+	if len(k.access.ExternalID) > 5 { // a shorter one is part of words
+		text = strings.ReplaceAll(text, k.access.ExternalID, "[external id]")
+	}
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
 	if len(text) > maxText {
 		text = text[:maxText] + "…"

@@ -105,9 +105,9 @@ func checkEndpoint(setting, endpoint string) error {
 	case strings.Contains(endpoint, "@"):
 		return errors.New(setting + ": must not contain credentials; use s3.access_key_id and s3.secret_access_key")
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
-		return fmt.Errorf("%s: not a URL with http:// or https:// and a host (got %q); write for example https://minio.example.com:9000", setting, endpoint)
+		return fmt.Errorf("%s: not a URL with http:// or https:// and a host; write for example https://minio.example.com:9000", setting)
 	case u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("%s: must end with the host or a path (got %q)", setting, endpoint)
+		return errors.New(setting + ": must end with the host or a path; remove what follows ? or #")
 	}
 	return nil
 }

@@ -74,14 +74,14 @@ func (w Way) load() ([]func(*config.LoadOptions) error, error) {
 func authorities(name string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("s3.ca_file: %w; correct the path, or let the agent's user read it", err)
+		return nil, unreadable("s3.ca_file", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("s3.ca_file: there is no certificate in %s; it must be PEM", name)
+		return nil, errors.New("s3.ca_file: its file has no certificate; it must be PEM, without a byte order mark")
 	}
 	return pool, nil
 }
