@@ -68,3 +68,49 @@ func TestPrintedNames(t *testing.T) {
 	n := unsafe(text.String())
 	row(t, n == 0, "file names with newlines, ESC, C1, bidi, bytes", fmt.Sprintf("%d unsafe characters in 7 commands and the log", n), "0")
 }
+
+// What is pasted into the wrong line is often a secret.
+func TestPastedSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2xy"
+	w := newWorld(t, bucket.JSON)
+	w.log("a.log", events(1))
+	leaks, lines := 0, []string{
+		`external_id = "` + secret + `!"`, `role_arn = "` + secret + `"`, `access_key_id_file = "` + secret + `"`, `secret_access_key_file = "/` + secret + `"`,
+		`credentials_file = "/` + secret + `"`, `ca_file = "` + secret + `"`, `proxy = "http://u:` + secret + `@proxy"`, `sts_endpoint = "https://sts/?t=` + secret + `"`,
+		`profile = "` + secret + `"`,
+	}
+	for _, line := range lines {
+		w.configure("[s3]\n", "[s3]\n"+line+"\n")
+		for _, args := range [][]string{{"check"}, {"run", "--once"}, {"audit"}} {
+			p := w.command(args...).exits(2)
+			if strings.Contains(p.out.String()+p.err.String(), secret) {
+				leaks++
+			}
+		}
+	}
+	for _, url := range []string{"https://u:" + secret + "@store", "https://store/?X-Amz-Signature=" + secret, "https://store/#" + secret} {
+		w.configure(w.cfg.Endpoint, url)
+		for _, args := range [][]string{{"check"}, {"run", "--once"}} {
+			p := w.command(args...).exits(2)
+			if strings.Contains(p.out.String()+p.err.String(), secret) {
+				leaks++
+			}
+		}
+		p := w.command("audit", "--endpoint", url, "s3://events")
+		if p.code(); strings.Contains(p.out.String()+p.err.String(), secret) {
+			leaks++
+		}
+	}
+	row(t, leaks == 0, fmt.Sprintf("a secret in %d wrong places of [s3]", len(lines)+3), fmt.Sprintf("printed %d times", leaks), "never")
+}
+
+// The three settings of a service; what is missing is told with its line.
+func TestMissingRegion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, bucket.JSON)
+	w.configure("endpoint = ", "# ", "region = ", "# ")
+	for _, args := range [][]string{{"check"}, {"run", "--once"}, {"audit"}} {
+		w.command(args...).exits(2).complaint("spoolship: error: "+w.Agent.Config+":", ": s3.region: missing", "eu-central-1")
+	}
+}
