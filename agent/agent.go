@@ -111,6 +111,10 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	times, err := inputTimes(in)
+	if err != nil {
+		return plan{}, err
+	}
 	format, err := chunk.ParseFormat(in.Format)
 	if err != nil {
 		return plan{}, err
@@ -121,7 +125,7 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 	}
 	return plan{
 		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), open: in.Chunk.MaxOpen,
-		timeField: in.TimeField, maxLine: int(in.MaxLineSize), unit: unit,
+		timeField: in.TimeField, times: times, path: path, maxLine: int(in.MaxLineSize), unit: unit,
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
 			Format: format, Charset: charset, Begins: begins(in), Validate: in.Validate == "full", Stream: in.Framing == "json",
@@ -151,22 +155,26 @@ func ExampleKey(c *config.Config, in *config.Input, path string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if err := checkPartitions(in, p.key); err != nil {
+	if err := checkPartitions(in, &p); err != nil {
 		return "", err
 	}
 	p.vars.Time, p.vars.File, p.vars.Fields = time.Now(), cmp.Or(path, "/DIR/FILE"), p.key.Fields()
+	for i, name := range p.vars.Fields {
+		p.vars.Fields[i] = cmp.Or(p.enc.Always(path, name), name)
+	}
 	return p.key.Expand(c.S3.Prefix, p.vars)
 }
 
 // checkPartitions refuses a template whose variables could not be filled in, or
 // would tell what must not leave the host.
-func checkPartitions(in *config.Input, key *chunk.Template) error {
+func checkPartitions(in *config.Input, p *plan) error {
+	key, path := p.key, p.path
 	if in.TimeField != "" && !key.Timed() {
 		return fmt.Errorf("key template %q has no variable of time, so time_field would be without effect; add {date}, or remove time_field", in.Key)
 	}
 	for _, f := range key.Fields() {
-		if in.Format != "json" {
-			return fmt.Errorf(`key template %q has {field:%s}, but only records of format = "json" have fields`, in.Key, f)
+		if _, static := in.StaticFields[f]; !static && in.Format != "json" && !slices.Contains(path.Names(), f) {
+			return fmt.Errorf(`key template %q has {field:%s}, but lines of format = %q have no fields; add it with path_fields or static_fields`, in.Key, f, in.Format)
 		}
 	}
 	for _, f := range append(key.Fields(), in.TimeField) {

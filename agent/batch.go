@@ -162,7 +162,7 @@ func newWorker(plans []plan, prefix string) *worker {
 	for i := range plans {
 		p := &plans[i]
 		w.split = append(w.split, chunk.NewPartitioner(chunk.PartitionOptions{
-			Template: p.key, Prefix: prefix, Vars: p.vars, Encoder: p.enc, TimeField: p.timeField,
+			Template: p.key, Prefix: prefix, Vars: p.vars, Encoder: p.enc, TimeField: p.timeField, Times: p.times,
 		}))
 	}
 	return w

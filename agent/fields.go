@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spoolship/spoolship/agent/chunk"
 	"github.com/spoolship/spoolship/agent/config"
@@ -15,6 +16,11 @@ func pathFields(in *config.Input) (*chunk.PathFields, error) {
 		return nil, nil
 	}
 	return chunk.ParsePathFields(in.PathFields)
+}
+
+// inputTimes returns the reader of an input's time field.
+func inputTimes(in *config.Input) (*chunk.Times, error) {
+	return chunk.NewTimes(in.TimeFormat, in.TimeZone, time.Duration(in.TimeMaxSkew))
 }
 
 // checkFields checks what only the record's encoder knows: the pattern of
@@ -29,6 +35,13 @@ func checkFields(c *config.Config, i int) (problems config.Problems) {
 	path, err := pathFields(in)
 	if err != nil {
 		report("path_fields", err.Error(), "", "")
+	}
+	if _, err := inputTimes(in); err != nil {
+		key := "time_format"
+		if _, zone := time.LoadLocation(in.TimeZone); zone != nil {
+			key = "time_zone"
+		}
+		report(key, err.Error(), "", "")
 	}
 	from := make(map[string]string) // the key that sets a field, by its name
 	for _, name := range in.Fields {

@@ -33,6 +33,8 @@ type plan struct {
 	counters *inputCounters
 
 	timeField string // dotted path; "": the time a line was read
+	times     *chunk.Times
+	path      *chunk.PathFields
 
 	maxLine int // bytes; longer lines are read in parts of this size
 	unit    int // bytes of a character at least
@@ -309,9 +311,17 @@ func (in *intake) gather(ctx context.Context) (group []*batch, err error) {
 	}
 }
 
+const hintUntimed = "check time_field against a line of the file, and set time_format where it is written in another form"
+
 // durable is called when all of b is.
 func (in *intake) durable(b *batch) {
 	b.count(in.plans)
+	for i := range b.counts {
+		if n := b.counts[i].Untimed; n > 0 && in.plans[i].counters.untimed.Load() == n {
+			in.health.log.Warn("records have no time that can be read in time_field; their keys have the time they were read", "input", in.plans[i].name,
+				"time_field", in.plans[i].timeField, "records", n, "hint", hintUntimed)
+		}
+	}
 	in.inFlight.Add(-b.size)
 	in.waits.durable(b.spans)
 	b.reset()

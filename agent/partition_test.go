@@ -162,7 +162,7 @@ func TestCheckPartitions(t *testing.T) {
 		{func(in *config.Input) { in.Key, in.DropFields = "{field:a.b}"+lateKey, []string{"a"} }, "to keep on this host"},
 		{func(in *config.Input) { in.Key, in.MaskFields = "{field:a.b}"+lateKey, []string{"a.b"} }, "to keep on this host"},
 		{func(in *config.Input) { in.TimeField, in.MaskFields = "t", []string{"t"} }, "to keep on this host"},
-		{func(in *config.Input) { in.Key, in.Format = "{field:a}"+lateKey, "text" }, "have fields"},
+		{func(in *config.Input) { in.Key, in.Format = "{field:a}"+lateKey, "text" }, "have no fields"},
 		{func(in *config.Input) { in.Key, in.TimeField = lateKey, "t" }, "time_field"},
 		{func(in *config.Input) { in.Key = "{field:a}-{records}-{id}" }, "two chunks could be written to one key"},
 	} {

@@ -27,6 +27,22 @@ type member struct {
 	text []byte // "name":value
 }
 
+// always returns the value, as JSON, of a static or path field that is added to
+// all records of a file; nil if there is none of that name.
+func (e *Encoder) always(file, name string) []byte {
+	for _, m := range slices.Concat(e.static, e.path.members(file)) {
+		if m.name == name {
+			end, _ := scanString(m.text, 1)
+			return m.text[end+1:]
+		}
+	}
+	return nil
+}
+
+// Always returns the text, in a key, of a static or path field of a file; "" if
+// there is none of that name.
+func (e *Encoder) Always(file, name string) string { return text(e.always(file, name)) }
+
 // newMember renders a member; the value is a string, bool, int64 or float64.
 func newMember(name string, value any) member {
 	text, _ := appendString(nil, []byte(name))

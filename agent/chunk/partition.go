@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,6 +15,7 @@ type PartitionOptions struct {
 	Vars      KeyVars
 	Encoder   *Encoder // that makes the records
 	TimeField string   // dotted path of a record's time; "": the time a line was read
+	Times     *Times   // of that field; nil: the zero value's
 }
 
 // Partitioner says which key each line's record belongs under. It keeps what
@@ -28,6 +28,8 @@ type Partitioner struct {
 	vars  KeyVars
 	hits  []found // of the line at hand
 	line  []byte  // that one, if it was several
+	added []found // what is added to the records of file, by field of the template
+	file  string
 }
 
 // found is the value of a path in a line; nil if there is none.
@@ -47,22 +49,26 @@ const maxKnown = 4096
 // NewPartitioner returns a partitioner, or nil if all lines that are read at one
 // time have one key.
 func NewPartitioner(o PartitionOptions) *Partitioner {
+	if o.Times == nil {
+		o.Times = &Times{}
+	}
 	p := &Partitioner{o: o, known: make(map[string]string), vars: o.Vars}
-	p.lines = len(o.Template.fields) > 0 || o.TimeField != ""
-	if !p.lines && !o.Template.byFile {
+	p.lines = len(o.Template.fields) > 0 && o.Encoder.format == JSON || o.TimeField != ""
+	if !p.lines && !o.Template.Splits() {
 		return nil
 	}
-	p.hits = make([]found, 1+len(o.Template.fields))
+	p.hits, p.added = make([]found, 1+len(o.Template.fields)), make([]found, len(o.Template.fields))
 	p.vars.Fields = make([]string, len(o.Template.fields))
 	return p
 }
 
 // Split calls yield for each run of lines of l that belong under one key, in
 // their order. Lines that are not records as they are, such as invalid ones and
-// parts of long ones, have the time they were read and no fields. The error is
-// that of Template.Expand.
+// parts of long ones, have the time they were read and no fields but those that
+// are added to every record. The error is that of Template.Expand.
 func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 	var run Run
+	p.lookAt(l.File)
 	for i := 0; i < len(l.Data); {
 		end := len(l.Data)
 		at, untimed := l.Time, int64(0)
@@ -70,7 +76,7 @@ func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 		if p.lines {
 			end = p.look(l, i)
 			if p.o.TimeField != "" {
-				t, ok := parseTime(p.hits[0])
+				t, ok := p.o.Times.Read(text(p.hits[0]), l.Time)
 				if ok {
 					at = t
 				} else if skipBlank(l.Data[:end], i) < end {
@@ -98,6 +104,17 @@ func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 		yield(run)
 	}
 	return nil
+}
+
+// lookAt finds the values that are added to all records of a file.
+func (p *Partitioner) lookAt(file string) {
+	if p.file == file {
+		return
+	}
+	p.file = file
+	for k, name := range p.o.Template.fields {
+		p.added[k] = p.o.Encoder.always(file, name)
+	}
 }
 
 // look finds the values of the line at l.Data[i], if that becomes a record as it
@@ -159,6 +176,11 @@ func (p *Partitioner) key(l *Lines, at time.Time) (string, error) {
 	if t.byFile {
 		b = append(append(b, l.File...), 0)
 	}
+	for k, v := range p.added {
+		if p.hits[1+k] == nil { // what the line has itself wins
+			p.hits[1+k] = v
+		}
+	}
 	for _, v := range p.hits[1:] {
 		b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
 	}
@@ -183,39 +205,44 @@ func (p *Partitioner) key(l *Lines, at time.Time) (string, error) {
 
 // find returns the value at a dotted path in the object whose opening brace is
 // before b[i]; nil if it is not there. As with fields to drop, a dot stands for
-// a step down or for a dot in a key.
-func find(b []byte, i int, path string) []byte {
+// a step down or for a dot in a key. Of a key that is there twice the last one
+// counts, as readers of JSON have it.
+func find(b []byte, i int, path string) (hit []byte) {
+	var keyBuf [64]byte
+	from := -1 // length of the key that has hit
 	for {
 		start := skipSpace(b, i) + 1
 		if start > len(b) || b[start-1] != '"' {
-			return nil
+			return hit
 		}
 		behind, f := scanString(b, start)
 		if f != ok {
-			return nil
+			return hit
 		}
-		key := b[start : behind-1]
+		key := unescape(keyBuf[:0], b[start:behind-1])
 		colon := skipSpace(b, behind)
 		if colon >= len(b) || b[colon] != ':' {
-			return nil
+			return hit
 		}
 		i = skipSpace(b, colon+1)
 		end, f := scanValue(b, i, 1)
 		if f != ok {
-			return nil
+			return hit
 		}
-		if rest, found := strings.CutPrefix(path, string(key)); found {
+		if rest, found := strings.CutPrefix(path, string(key)); found && (rest == "" || rest[0] == '.') {
+			var v []byte
 			switch {
 			case rest == "":
-				return b[i:end]
-			case rest[0] == '.' && b[i] == '{':
-				if v := find(b[:end], i+1, rest[1:]); v != nil {
-					return v
-				}
+				v = b[i:end]
+			case b[i] == '{':
+				v = find(b[:end], i+1, rest[1:])
+			}
+			if v != nil || from == len(key) {
+				hit, from = v, len(key)
 			}
 		}
 		if end = skipSpace(b, end); end >= len(b) || b[end] != ',' {
-			return nil
+			return hit
 		}
 		i = end + 1
 	}
@@ -236,50 +263,4 @@ func text(v []byte) string {
 	var s string
 	_ = json.Unmarshal(v, &s) // v was scanned
 	return s
-}
-
-// parseTime reads a JSON value as a time: RFC 3339, or a number of seconds,
-// milliseconds, microseconds or nanoseconds since 1970, told apart by their
-// size. Years before 1970 and after 2261, where ns end, are no times.
-func parseTime(v []byte) (t time.Time, ok bool) {
-	s := text(v)
-	if s == "" {
-		return t, false
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		if t, ok = epoch(s); !ok {
-			return t, false
-		}
-	}
-	t = t.UTC()
-	return t, t.Year() >= 1970 && t.Year() <= 2261 // what fits into ns since 1970
-}
-
-// epoch reads a number since 1970.
-func epoch(s string) (time.Time, bool) {
-	scale := func(n float64) int64 { // ns per unit
-		switch {
-		case n < 1e11:
-			return 1e9
-		case n < 1e14:
-			return 1e6
-		case n < 1e17:
-			return 1e3
-		}
-		return 1
-	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 {
-		per := scale(float64(n))
-		unit := 1_000_000_000 / per // units per second
-		return time.Unix(n/unit, n%unit*per), true
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || !(f >= 0 && f < 9e18) {
-		return time.Time{}, false
-	}
-	per := float64(scale(f))
-	sec := f * per / 1e9
-	whole := int64(sec)
-	return time.Unix(whole, int64((sec-float64(whole))*1e9)), true
 }

@@ -18,6 +18,41 @@ func mustTemplate(t testing.TB, s string) *Template {
 	return parsed
 }
 
+// alwaysAdded tests keys of fields that are added to records, in every format.
+func alwaysAdded(t *testing.T) {
+	path, err := ParsePathFields("/logs/{ns}/*.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []Format{JSON, Text, CRI, Docker} {
+		p := NewPartitioner(PartitionOptions{
+			Template: mustTemplate(t, "{field:ns}/{field:env}/{field:shard}|"+late),
+			Encoder:  NewEncoder(EncoderOptions{Format: format, Validate: format == JSON, Path: path, Static: map[string]any{"env": "prod", "shard": int64(7)}}),
+		})
+		for _, c := range []struct{ file, line, want string }{
+			{"/logs/a b/x.log", "{}", "a%20b/prod/7"},
+			{"/logs/c/x.log", "no json", "c/prod/7"},
+			{"/else/x.log", `{"ns":"of the line"}`, NoValue + "/prod/7"},
+			{"/logs/c/x.log", `{"ns":"of the line","env":null}`, "c/prod/7"},
+		} {
+			if format == JSON && c.line[len(c.line)-1] == '}' && len(c.line) > 2 {
+				c.want = "of%20the%20line/prod/7"
+				if c.file != "/else/x.log" {
+					c.want = "of%20the%20line/" + NoValue + "/7"
+				}
+			}
+			err := p.Split(&Lines{File: c.file, Data: []byte(c.line + "\n")}, func(r Run) {
+				if key, _, _ := strings.Cut(r.Key, "|"); key != c.want {
+					t.Errorf("format %d, %s of %s: key %s, want %s", format, c.line, c.file, key, c.want)
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // Each case is lines, with the part of the key before "|" that each belongs under.
 func TestSplit(t *testing.T) {
 	read := time.Date(2026, 11, 26, 3, 4, 5, 0, time.UTC)
@@ -32,6 +67,10 @@ func TestSplit(t *testing.T) {
 		}},
 		{"escapes in a value", "{field:a}", "", Lines{Data: []byte(`{"a":"\u00e9{id}"}` + "\n" + `{"a":".."}` + "\n" + `{"a":""}` + "\n" + `{"a":true}`)}, []string{
 			"%C3%A9%7Bid%7D: 1, 0", "%2E%2E: 1, 0", NoValue + ": 1, 0", "true: 1, 0",
+		}},
+		{"a key that is there twice", "{field:a.b}", "", Lines{Data: []byte(`{"a.b":1,"x":3,"a.b":2}` + "\n" + `{"a":{"b":1,"b":2}}` + "\n" + `{"a":{"b":1},"a":{"b":2}}` + "\n" + `{"\u0061":{"b":1},"a":{"\u0062":2}}` + "\n" +
+			`{"a":{"b":2},"a.b":3,"a":{"b":2}}` + "\n" + `{"a":{"b":2},"a":{"c":1}}` + "\n" + `{"a":{"b":2},"a":null}` + "\n")}, []string{
+			"2: 5, 0", NoValue + ": 2, 0",
 		}},
 		{"by time", "{date}T{hour}", "t", Lines{Data: []byte(`{"t":"2026-11-25T23:59:59.9+01:00"}` + "\n" + `{"t":1795647599}` + "\n" + `{"t":1795647600000}` + "\n" +
 			`{"t":"1795647600000000"}` + "\n" + `{"t":1795647600000000000}` + "\n" + `{"t":1795647600.5}` + "\n" + `{"t":"soon"}` + "\n" + `{"t":-1}` + "\n" + `{"x":1}` + "\n\n")}, []string{
@@ -76,6 +115,7 @@ func TestSplit(t *testing.T) {
 			}
 		})
 	}
+	alwaysAdded(t)
 	if p := NewPartitioner(PartitionOptions{Template: mustTemplate(t, "{date}/{time:2006}/{host}/"+late)}); p != nil {
 		t.Error("lines that are read together have one key, and are looked at")
 	}

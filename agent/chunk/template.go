@@ -161,6 +161,9 @@ func (t *Template) time(layout string) (part, error) {
 // Fields are the dotted paths of {field:…}, each once.
 func (t *Template) Fields() []string { return slices.Clone(t.fields) }
 
+// Splits reports whether the key depends on the line or its file.
+func (t *Template) Splits() bool { return t.byFile || len(t.fields) > 0 }
+
 // Timed says whether the key depends on a time.
 func (t *Template) Timed() bool { return t.timed }
 

@@ -177,6 +177,11 @@ func (l *loader) checkFormat(input string, in *Input) {
 			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
 		}
 	}
+	for key, set := range map[string]bool{"time_format": in.TimeFormat != "", "time_zone": in.TimeZone != "UTC", "time_max_skew": in.TimeMaxSkew > 0} {
+		if path := input + "." + key; set && in.TimeField == "" && !l.bad[path] && !l.bad[input+".time_field"] {
+			l.problem(path, complaint{"has a meaning only with time_field", "set time_field, or remove the line"})
+		}
+	}
 	if path := input + ".encoding"; l.has(path) && in.Format != "text" {
 		l.problem(path, complaint{`has a meaning only with format = "text": lines of other formats are in UTF-8`, "remove the line, or change format"})
 	}

@@ -141,8 +141,13 @@ type Input struct {
 
 	MaxLineSize Size   `toml:"max_line_size"`
 	TimeField   string `toml:"time_field"` // json: dotted path of the time that keys have; "": when the line was read
-	Chunk       Chunk  `toml:"chunk"`
-	Key         string `toml:"key"`
+	// How the values of TimeField are read, see chunk.NewTimes.
+	TimeFormat  string   `toml:"time_format"`   // "": ISO 8601, or numbers since 1970
+	TimeZone    string   `toml:"time_zone"`     // of times that name none
+	TimeMaxSkew Duration `toml:"time_max_skew"` // farthest from the time of reading; 0: no bound
+
+	Chunk Chunk  `toml:"chunk"`
+	Key   string `toml:"key"`
 
 	Encoding          string   `toml:"encoding"`           // text: name of an encoding that Charset knows
 	MultilineStart    string   `toml:"multiline_start"`    // text: regular expression of lines that begin an event

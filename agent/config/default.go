@@ -53,6 +53,7 @@ func defaultInput(c *Config) Input {
 		StartAt:     "beginning",
 		Identity:    "inode",
 		MaxLineSize: mib,
+		TimeZone:    "UTC",
 
 		Encoding:      "utf-8",
 		MultilineWait: Duration(5 * time.Second),

@@ -107,6 +107,8 @@ var rules = map[string]rule{
 	"input.mask_fields":       unique,
 	"input.mask_fields[]":     dotted,
 	"input.time_field":        dottedOrEmpty,
+	"input.time_zone":         notEmpty,
+	"input.time_max_skew":     between(0, 100_000*hour),
 	"input.start_at":          oneOf("beginning", "end"),
 	"input.identity":          oneOf("inode", "fingerprint"),
 	"input.ignore_older":      between(0, 100_000*hour),

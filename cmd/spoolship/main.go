@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // time_zone works where the system has no time zones
 
 	"github.com/spf13/cobra"
 

@@ -87,6 +87,10 @@ func notes(st *agent.Status, now time.Time) []string {
 		if !in.Paused.IsZero() {
 			add(fmt.Sprintf("input %s is paused for %s", in.Name, span(now.Sub(in.Paused))), "spoolship resume "+in.Name)
 		}
+		if in.Untimed > 0 {
+			add(fmt.Sprintf("input %s: %s of %s records have no time that can be read in time_field; their keys have the time they were read",
+				in.Name, humanize.Comma(in.Untimed), humanize.Comma(in.Records)), "check time_field and time_format of the input")
+		}
 		for _, e := range in.Errors {
 			add(fmt.Sprintf("input %s, %s: %s", in.Name, e.Path, oneLine(e.Problem)), e.Hint)
 		}
