@@ -103,10 +103,9 @@ func (r *rebuilder) load() error {
 	r.positions, r.sources = make(map[uint64]*tailer.Position), make(map[uint64]*tailer.Source)
 	for _, p := range all {
 		pos := new(tailer.Position)
-		if err := pos.UnmarshalBinary(p.Data); err != nil {
-			return err
+		if pos.UnmarshalBinary(p.Data) == nil { // a bad one is the tailer's to tell of
+			r.positions[p.File] = pos
 		}
-		r.positions[p.File] = pos
 	}
 	return nil
 }

@@ -49,6 +49,9 @@ type Status struct {
 	DroppedBytes   int64      `json:"dropped_bytes"` // of records, uncompressed
 	Losses         []FileLoss `json:"losses,omitempty"`
 
+	// Positions of files that can't be decoded: those files were read from their start.
+	BadPositions int `json:"bad_positions,omitempty"`
+
 	Inputs  []InputStatus `json:"inputs"`
 	Uploads UploadStats   `json:"uploads"`
 }
@@ -127,7 +130,7 @@ func (a *Agent) look() Status {
 	if s == nil {
 		return st
 	}
-	st.Following = isClosed(s.tailer.Ready())
+	st.Following, st.BadPositions = isClosed(s.tailer.Ready()), s.tailer.BadPositions()
 	for i, t := range s.tailer.Stats() {
 		n, sum := s.setup.plans[i].counters, past[t.Name]
 		addStats(&t, &sum)
@@ -191,7 +194,8 @@ type FilePosition struct {
 	Input  string `json:"input"`
 	Path   string `json:"path"`
 	File   uint64 `json:"file"`
-	Offset int64  `json:"offset"` // bytes
+	Offset int64  `json:"offset"`          // bytes
+	Error  string `json:"error,omitempty"` // it can't be decoded: nothing but File is known
 }
 
 // FilePositions decodes the durable positions of a spool.
@@ -204,7 +208,8 @@ func FilePositions(sp *spool.Spool) ([]FilePosition, error) {
 	for _, p := range positions {
 		var pos tailer.Position
 		if err := pos.UnmarshalBinary(p.Data); err != nil {
-			return nil, err
+			list = append(list, FilePosition{File: p.File, Error: err.Error()})
+			continue
 		}
 		if pos.Path == "" {
 			continue // says that an input's first scan is done

@@ -142,17 +142,18 @@ func (t *Tailer) claimOpen(ctx context.Context, f *file) error {
 
 // bytesAt compares what is at o with what was read of f.
 func (t *Tailer) bytesAt(ctx context.Context, f *file, o *seen, exact bool) (match, error) {
-	unchanged := exact && o.size == f.fileSize()
 	switch {
 	case f.replaced, (o.packed != plain) != (f.pos.Packed > 0):
 		return differs, nil
 	case o.packed != plain && o.size < f.pos.Packed:
 		return differs, nil
+	case o.packed != plain && f.pos.Done && o.size == f.pos.Packed && o.mtime != f.mtime:
+		return differs, nil // written anew: whose bytes it has now, a survey finds out
 	case o.packed != plain:
 		return same, nil // what reads it finds out
 	case o.size < f.pos.Offset, exact && o.size < f.size:
 		return differs, nil
-	case unchanged && f.checked && o.mtime == f.mtime, unchanged && f.pos.Done && o.born != 0:
+	case exact && f.sameTimes(o):
 		return same, nil
 	}
 	fd, err := t.openSeen(o)
@@ -164,7 +165,8 @@ func (t *Tailer) bytesAt(ctx context.Context, f *file, o *seen, exact bool) (mat
 		return unsure, nil
 	}
 	defer unix.Close(fd)
-	ok, err := t.holds(ctx, fd, &f.pos, !exact)
+	// An archive may be written anew at its size: then only all of it is proof.
+	ok, err := t.holds(ctx, fd, &f.pos, !exact || f.pos.Done && o.mtime != f.mtime)
 	switch {
 	case ctx.Err() != nil:
 		return unsure, ctx.Err()
@@ -175,6 +177,30 @@ func (t *Tailer) bytesAt(ctx context.Context, f *file, o *seen, exact bool) (mat
 		return same, nil
 	}
 	return differs, nil
+}
+
+// sameTimes reports whether o, which has f's inode, looks as it did when it was
+// last compared with what was read of f. A finished file may be written anew at
+// equal size, and then given its old mtime; its ctime tells.
+func (f *file) sameTimes(o *seen) bool {
+	if o.size != f.fileSize() || o.mtime != f.mtime {
+		return false
+	}
+	if !f.pos.Done {
+		return f.checked
+	}
+	return o.ctime == f.ctime && (f.checked || o.born != 0)
+}
+
+// compared notes the times that o has, whose bytes are those of the finished file f.
+func (t *Tailer) compared(ctx context.Context, f *file, o *seen) error {
+	f.checked, f.ctime, f.pos.Ctime = true, o.ctime, o.ctime
+	if o.mtime == f.mtime {
+		return nil
+	}
+	f.mtime, f.pos.Mtime = o.mtime, o.mtime
+	t.sight.open = true
+	return t.news(ctx, f)
 }
 
 // openSeen opens what the scan saw; -1 means that the name leads elsewhere by
@@ -209,7 +235,7 @@ func (t *Tailer) found(ctx context.Context, f *file, o *seen) error {
 	}
 	if f.pos.Done {
 		if o.packed != plain && o.size <= f.pos.Packed || o.packed == plain && o.size <= max(f.size, f.pos.Offset) {
-			return nil
+			return t.compared(ctx, f, o)
 		}
 		t.revive(f)
 		t.sight.open = true

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+
+	"golang.org/x/sys/unix"
 )
 
 // crcsAt returns the CRC-32C of [base, end) of the file for each of ends, which
@@ -131,4 +133,45 @@ func (t *Tailer) lastLine(fd int, end int64, limit int) (int64, error) {
 			return end, nil
 		}
 	}
+}
+
+// afterNULs returns the offset of the first byte in [from, to) that is not NUL,
+// or, with found false, the offset at which the file or the range ends. Holes are
+// not read: a file can have more of them than anybody has time for.
+func (t *Tailer) afterNULs(ctx context.Context, fd int, from, to int64) (at int64, found bool, err error) {
+	for at = from; at < to; {
+		if err := ctx.Err(); err != nil {
+			return at, false, err
+		}
+		t.o.Pulse(true)
+		b := t.scratch[:min(int64(len(t.scratch)), to-at)]
+		n, err := pread(fd, b, at)
+		if err != nil || n == 0 {
+			return at, false, err
+		}
+		rest := bytes.TrimLeft(b[:n], "\x00")
+		at += int64(n - len(rest))
+		if len(rest) > 0 {
+			return at, true, nil
+		}
+		at = min(to, nextData(fd, at))
+	}
+	return at, false, nil
+}
+
+// holeInFront reports whether a file of this size begins with a hole that would
+// fill a turn.
+func holeInFront(fd int, size int64) bool { return size > quantum && nextData(fd, 0) >= quantum }
+
+// nextData returns where the hole at an offset ends: the offset itself if there is
+// none, or the file system does not tell, the end of the file if it ends with it.
+func nextData(fd int, at int64) int64 {
+	next, err := unix.Seek(fd, at, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		next, err = unix.Seek(fd, 0, io.SeekEnd)
+	}
+	if err != nil {
+		return at
+	}
+	return max(at, next)
 }

@@ -3,6 +3,7 @@ package tailer
 import (
 	"bytes"
 	"context"
+	"math"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,35 +73,23 @@ func (t *Tailer) proved(ctx context.Context, fd int, p *Position, size int64) (i
 // hole returns where the first NUL in [from, to) is, and where the NULs that
 // begin there end; hole is -1 if there is none.
 func (t *Tailer) hole(ctx context.Context, fd int, from, to int64) (hole, end int64, err error) {
-	hole = -1
-	for at := from; hole >= 0 || at < to; {
+	for at := from; at < to; {
 		if err := ctx.Err(); err != nil {
 			return -1, 0, err
 		}
-		b := t.scratch
-		if hole < 0 {
-			b = b[:min(int64(len(b)), to-at)]
-		}
+		b := t.scratch[:min(int64(len(t.scratch)), to-at)]
 		n, err := pread(fd, b, at)
 		if err != nil || n == 0 {
-			return hole, at, err
+			return -1, at, err
 		}
-		b = b[:n]
-		if hole < 0 {
-			i := bytes.IndexByte(b, 0)
-			if i < 0 {
-				at += int64(n)
-				continue
-			}
-			hole, at, b = at+int64(i), at+int64(i), b[i:]
+		if i := bytes.IndexByte(b[:n], 0); i >= 0 {
+			hole = at + int64(i)
+			end, _, err = t.afterNULs(ctx, fd, hole, math.MaxInt64)
+			return hole, end, err
 		}
-		rest := bytes.TrimLeft(b, "\x00")
-		at += int64(len(b) - len(rest))
-		if len(rest) > 0 {
-			return hole, at, nil
-		}
+		at += int64(n)
 	}
-	return hole, to, nil
+	return -1, to, nil
 }
 
 // goOn follows the inode of f from f.from on, as a new file: what was read of f

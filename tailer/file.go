@@ -30,6 +30,7 @@ type file struct {
 	begun  []byte // how it begins, while nothing of it is handed on and there is no anchor
 	size   int64  // at the last look
 	mtime  int64
+	ctime  int64     // at the last comparison of a finished file
 	active time.Time // when it last grew
 	waits  time.Time // since when it has not been known what happened to it
 
@@ -97,6 +98,7 @@ func (f *file) setSize(i *info) {
 		f.in.lag.Add(max(0, size-f.pos.Offset) - max(0, f.size-f.pos.Offset))
 	}
 	f.size, f.mtime, f.pos.Size, f.pos.Mtime = size, i.mtime, size, i.mtime
+	f.ctime, f.pos.Ctime = i.ctime, i.ctime
 }
 
 func (t *Tailer) enqueue(f *file) {

@@ -3,6 +3,7 @@ package tailer
 import (
 	"encoding/hex"
 	"errors"
+	"math"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,7 @@ type info struct {
 	id    inode
 	born  int64 // Unix ns; 0: unknown
 	mtime int64 // Unix ns
+	ctime int64 // Unix ns; renaming changes it too
 	size  int64
 	links uint32
 	mode  uint16
@@ -62,6 +64,7 @@ func openRead(path string) (fd int, err error) {
 
 // pread fills b from offset on; fewer bytes mean the end of the file.
 func pread(fd int, b []byte, offset int64) (n int, err error) {
+	b = b[:min(int64(len(b)), math.MaxInt64-offset)] // the kernel refuses to look beyond
 	for n < len(b) {
 		var k int
 		err = again(func() error {

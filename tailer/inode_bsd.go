@@ -30,6 +30,7 @@ func stat(call func(*unix.Stat_t) error) (info, error) {
 		id:    inode{dev: uint64(s.Dev), ino: s.Ino, born: born}, //nolint:unconvert // darwin has 32 bits
 		born:  born,
 		mtime: s.Mtim.Nano(),
+		ctime: s.Ctim.Nano(),
 		size:  s.Size,
 		links: uint32(s.Nlink),
 		mode:  s.Mode,

@@ -23,6 +23,7 @@ func statx(dir int, path string, flags int) (info, error) {
 	i := info{
 		id:    inode{dev: unix.Mkdev(s.Dev_major, s.Dev_minor), ino: s.Ino},
 		mtime: s.Mtime.Sec*1e9 + int64(s.Mtime.Nsec),
+		ctime: s.Ctime.Sec*1e9 + int64(s.Ctime.Nsec),
 		size:  int64(s.Size),
 		links: s.Nlink,
 		mode:  s.Mode,

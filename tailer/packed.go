@@ -119,7 +119,11 @@ func (t *Tailer) openStream(f *file) bool {
 		t.enqueue(f)
 		return false
 	}
-	u, err := newUnpacker(f.fd, packingOf(f.name))
+	p := packingOf(f.name)
+	if p == plain { // it was deleted, or moved out of sight
+		p = packingIn(f.fd)
+	}
+	u, err := newUnpacker(f.fd, p)
 	if err != nil {
 		t.stall(f, err)
 		return false

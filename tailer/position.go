@@ -43,6 +43,7 @@ type Position struct {
 	Born  int64  // birth time of the inode, Unix ns; 0: unknown
 	Began int64  // mtime when the file was first followed, Unix ns
 	Mtime int64  // mtime at the last look, Unix ns: compressed copies keep it
+	Ctime int64  // ctime at the last look, Unix ns
 	First int64  // Born of the first file that was followed under this path
 	Since int64  // Began of the first file that was followed under this path
 	Size  int64  // last known size, of compressed content as far as it is known
@@ -64,6 +65,9 @@ type Position struct {
 
 const positionVersion = 1
 
+// errFormat is the error of a position that another version of the program wrote.
+var errFormat = errors.New("position: format")
+
 const (
 	flagHoled = 1 << iota
 	flagDone
@@ -81,7 +85,7 @@ func (p *Position) MarshalBinary() ([]byte, error) { return p.AppendBinary(nil) 
 //	byte    flags: 1 Holed, 2 Done, 4 Lost
 //	uvarint File; string Input, Path, Real
 //	[16]    Boot
-//	uvarint Dev, Ino; varint Born, Began, Mtime, First, Since;
+//	uvarint Dev, Ino; varint Born, Began, Mtime, Ctime, First, Since;
 //	uvarint Size, Packed, Offset, Base
 //	[4]     CRC, big endian
 //	uvarint Head.Offset; [4] Head.CRC
@@ -101,6 +105,7 @@ func (p *Position) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendVarint(b, p.Born)
 	b = binary.AppendVarint(b, p.Began)
 	b = binary.AppendVarint(b, p.Mtime)
+	b = binary.AppendVarint(b, p.Ctime)
 	b = binary.AppendVarint(b, p.First)
 	b = binary.AppendVarint(b, p.Since)
 	for _, n := range [...]int64{p.Size, p.Packed, p.Offset, p.Base} {
@@ -145,7 +150,7 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 		return errors.New("position: too short")
 	}
 	if b[0] != positionVersion {
-		return fmt.Errorf("position: format %d, this program knows %d: use a newer program", b[0], positionVersion)
+		return fmt.Errorf("%w %d, this program knows %d: use a newer program", errFormat, b[0], positionVersion)
 	}
 	if b[1]&^flagsKnown != 0 {
 		return fmt.Errorf("position: unknown flags %#x", b[1])
@@ -155,7 +160,7 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	p.File, p.Input, p.Path, p.Real = d.uvarint(), string(d.bytes()), string(d.bytes()), string(d.bytes())
 	copy(p.Boot[:], d.take(len(p.Boot)))
 	p.Dev, p.Ino = d.uvarint(), d.uvarint()
-	p.Born, p.Began, p.Mtime, p.First, p.Since = d.varint(), d.varint(), d.varint(), d.varint(), d.varint()
+	p.Born, p.Began, p.Mtime, p.Ctime, p.First, p.Since = d.varint(), d.varint(), d.varint(), d.varint(), d.varint(), d.varint()
 	p.Size, p.Packed, p.Offset, p.Base, p.CRC = d.count(), d.count(), d.count(), d.count(), d.crc()
 	p.Head = Mark{Offset: d.count(), CRC: d.crc()}
 	p.Anchor = append([]byte(nil), d.bytes()...)
@@ -164,7 +169,7 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	last := p.Base
 	for i := int64(0); i < n && !d.bad && n <= maxMarks; i++ {
 		m := Mark{Offset: last + d.count(), CRC: d.crc()}
-		d.bad = d.bad || m.Offset <= last
+		d.bad = d.bad || m.Offset <= last // an overflow as well
 		p.Marks = append(p.Marks, m)
 		last = m.Offset
 	}
@@ -219,11 +224,10 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-// count is a uvarint that is a length or offset; half of the range is left so
-// that sums can't overflow.
+// count is a uvarint that is a length or an offset: any that a file can have.
 func (d *decoder) count() int64 {
 	v := d.uvarint()
-	if v > math.MaxInt64/2 {
+	if v > math.MaxInt64 {
 		d.bad = true
 		return 0
 	}

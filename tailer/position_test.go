@@ -3,7 +3,9 @@ package tailer
 import (
 	"bytes"
 	"hash/crc32"
+	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +20,8 @@ func samplePosition() Position {
 }
 
 func TestPositionRoundTrip(t *testing.T) {
-	for _, want := range []Position{samplePosition(), {File: 1, Input: "app"}} {
+	for _, want := range []Position{samplePosition(), {File: 1, Input: "app"},
+		{File: 2, Size: math.MaxInt64, Offset: math.MaxInt64, Base: math.MaxInt64 - baseSize, Anchor: make([]byte, anchorSize), Marks: []Mark{{math.MaxInt64, 1}}}} {
 		b, err := want.MarshalBinary()
 		if err != nil {
 			t.Fatal(err)
@@ -50,6 +53,47 @@ func TestPositionVersion(t *testing.T) {
 	b[0] = 2
 	if err := p.UnmarshalBinary(b); err == nil || !strings.Contains(err.Error(), "format 2") {
 		t.Errorf("a newer format gave %v", err)
+	}
+}
+
+// One bad position costs its own file nothing but a second reading, and others
+// nothing at all.
+func TestBadPosition(t *testing.T) {
+	for name, spoil := range map[string]func([]byte) []byte{
+		"cut off":        func(b []byte) []byte { return b[:len(b)-1] },
+		"empty":          func([]byte) []byte { return nil },
+		"another format": func(b []byte) []byte { return append([]byte{9}, b[1:]...) },
+		"unknown flag":   func(b []byte) []byte { return append([]byte{b[0], 0x80}, b[2:]...) },
+		"another file's": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, "*.log")
+			f.append("a.log", "one\n")
+			f.append("b.log", "two\n")
+			f.step()
+			f.kill()
+			f.append("b.log", "three\n")
+			f.o.Positions = f.c.positions(len(f.c.log))
+			slices.SortFunc(f.o.Positions, bytes.Compare)
+			if spoil == nil {
+				f.o.Positions = append(f.o.Positions, f.o.Positions[0])
+			} else {
+				f.o.Positions[0] = spoil(f.o.Positions[0])
+			}
+			var log strings.Builder
+			f.o.NextFile, f.o.Once, f.o.Logger = 9, true, newLogger(&log)
+			tl, err := New(f.o, f.c)
+			f.must(err)
+			f.must(tl.Run(t.Context()))
+			ones := 2
+			if spoil == nil {
+				ones = 1
+			}
+			got := f.c.text()
+			if strings.Count(got, "one") != ones || strings.Count(got, "two") != 1 || strings.Count(got, "three") != 1 || tl.BadPositions() != 1 || strings.Count(log.String(), "level=ERROR") != 1 {
+				t.Errorf("handed on %q, %d bad positions, log:\n%s", got, tl.BadPositions(), log.String())
+			}
+		})
 	}
 }
 

@@ -3,7 +3,10 @@ package tailer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"hash/crc32"
+	"io"
+	"math"
 )
 
 // frame returns how much of data, which starts at a line or part, is to be
@@ -136,7 +139,7 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 		f.active, f.grown = t.now(), true
 	}
 	f.setSize(&i)
-	if f.pos.Holed && f.pos.Offset == 0 {
+	if f.pos.Offset == 0 && (f.pos.Holed || holeInFront(f.fd, f.size)) {
 		if skipped, err := t.skipNULs(ctx, f); err != nil || !skipped {
 			f.drained = true
 			return !drained && f.rotated, err
@@ -307,57 +310,55 @@ func (t *Tailer) written(ctx context.Context, f *file, data []byte, end bool) ([
 	if f.in.Stream != nil && f.in.Stream(data, f.pos.Part > 0) > 0 { // these come first
 		return data, end, nil
 	}
-	for at := f.pos.Offset + int64(len(data)); !end; {
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
+	if !end {
+		if _, found, err := t.afterNULs(ctx, f.fd, f.pos.Offset+int64(len(data)), math.MaxInt64); err != nil || found {
+			return data, false, err
 		}
-		t.o.Pulse(true)
-		n, err := pread(f.fd, t.scratch, at)
-		if err != nil {
-			return nil, false, err
-		}
-		if len(bytes.TrimLeft(t.scratch[:n], "\x00")) > 0 {
-			return data, false, nil
-		}
-		at, end = at+int64(n), n < len(t.scratch)
 	}
 	n := len(bytes.TrimRight(data, "\x00"))
 	data = data[:min(len(data), n+n%f.in.Unit)] // a character may end with one
-	size := f.pos.Offset + int64(len(data))
-	f.in.lag.Add(size - f.size)
-	f.size, f.pos.Size = size, size
+	f.endsAt(f.pos.Offset + int64(len(data)))
 	return data, true, nil
 }
 
+// endsAt notes that only space follows in the file, which is no lag.
+func (f *file) endsAt(size int64) {
+	f.in.lag.Add(size - f.size)
+	f.size, f.pos.Size = size, size
+}
+
 // skipNULs moves over the NULs that a truncation under a writer without
-// O_APPEND left at the start of the file. As long as nothing else follows, it
-// returns false.
+// O_APPEND left at the start of the file, or the hole there. As long as nothing
+// else follows, it returns false.
 func (t *Tailer) skipNULs(ctx context.Context, f *file) (bool, error) {
-	p := f.pos
-	for p.Offset < f.size {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		t.o.Pulse(true)
-		n, err := pread(f.fd, t.buf, p.Offset)
-		if err != nil || n == 0 {
-			_, err = t.unreadable(f, err)
-			return false, err
-		}
-		rest := bytes.TrimLeft(t.buf[:n], "\x00")
-		if k := (n - len(rest)) % f.in.Unit; len(rest) > 0 { // a character may begin with one
-			rest = t.buf[n-len(rest)-k : n]
-		}
-		p.advance(t.buf[:n-len(rest)], f.in.Unit)
-		if len(rest) > 0 {
-			p.Holed = false
-			f.in.nuls.Add(p.Offset)
-			f.in.lag.Add(-p.Offset)
-			f.pos = p
-			return true, nil
-		}
+	at, found, err := t.afterNULs(ctx, f.fd, 0, f.size)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
 	}
-	return false, nil
+	p := f.pos
+	if err == nil && found {
+		at -= at % int64(f.in.Unit) // a character may begin with one
+		err = t.startAt(ctx, f.fd, &p, at)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case errors.Is(err, io.ErrUnexpectedEOF), err == nil && !found:
+		if err == nil && at == f.size {
+			f.endsAt(0)
+			return false, nil
+		}
+		t.asked = true // it was truncated meanwhile
+		return false, nil
+	case err != nil:
+		_, err = t.unreadable(f, err)
+		return false, err
+	}
+	p.Holed = false
+	f.in.nuls.Add(at)
+	f.in.lag.Add(-at)
+	f.pos = p
+	return true, nil
 }
 
 // end finishes a rotated file that no one writes to any more: its last line

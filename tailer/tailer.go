@@ -142,23 +142,26 @@ type Tailer struct {
 	surveys []*survey // under way, the first gets the turns
 	sight   sight
 
-	maxDone  int // finished files that an input remembers
-	now      func() time.Time
-	openFD   func(path string) (int, error)
-	fed      bool      // something was read since the last rest
-	asked    bool      // something happened that needs a scan
-	scanAt   time.Time // a scan in full is not done before; glances are
-	scanned  time.Time // beginning of the last scan or glance
-	verified time.Time // beginning of the last scan
-	polled   time.Time
-	phase    uint64    // odd during a scan, even between two
-	wakeAt   time.Time // a decision is pending until then; zero: none
+	maxDone      int // finished files that an input remembers
+	now          func() time.Time
+	openFD       func(path string) (int, error)
+	fed          bool      // something was read since the last rest
+	asked        bool      // something happened that needs a scan
+	scanAt       time.Time // a scan in full is not done before; glances are
+	scanned      time.Time // beginning of the last scan or glance
+	verified     time.Time // beginning of the last scan
+	polled       time.Time
+	badPositions int
+	phase        uint64    // odd during a scan, even between two
+	wakeAt       time.Time // a decision is pending until then; zero: none
 }
 
 // quantum is how much is read of one file in a turn, unless MaxLineSize needs more.
 const quantum = 1 << 20
 
-// New checks the positions and returns a tailer; nothing is opened yet.
+// New checks the positions and returns a tailer; nothing is opened yet. One that
+// can't be decoded is set aside, see BadPositions: it must not keep the files of
+// all others from being read.
 // Positions of inputs that are not configured, or of paths that no pattern
 // matches any more, are left alone.
 func New(o Options, h Handler) (*Tailer, error) {
@@ -224,12 +227,27 @@ func (t *Tailer) load(positions [][]byte) error {
 	for _, in := range t.inputs {
 		byName[in.Name] = in
 	}
-	all := make([]Position, len(positions))
+	all := make([]Position, 0, len(positions))
+	var bad error
 	for i, b := range positions {
-		if err := all[i].UnmarshalBinary(b); err != nil {
-			return fmt.Errorf("position %d of %d: %w", i+1, len(positions), err)
+		var p Position
+		if err := p.UnmarshalBinary(b); err != nil {
+			t.badPositions++
+			if bad == nil {
+				bad = fmt.Errorf("position %d of %d: %w", i+1, len(positions), err)
+			}
+			continue
 		}
-		t.next = max(t.next, all[i].File+1)
+		t.next = max(t.next, p.File+1)
+		all = append(all, p)
+	}
+	switch {
+	case bad == nil:
+	case errors.Is(bad, errFormat) && len(all) == 0: // another program's, not damage
+		return bad
+	default:
+		t.log.Error("positions can't be read: their files count as new, and are read from their start", "positions", t.badPositions, "error", bad,
+			"hint", "the other files go on where they were; restore the state directory if this comes back")
 	}
 	slices.SortFunc(all, func(a, b Position) int { return compare(a.File, b.File) })
 	linked := homesOfLinks(all, byName)
@@ -238,7 +256,8 @@ func (t *Tailer) load(positions [][]byte) error {
 		in := byName[p.Input]
 		switch {
 		case i > 0 && p.File == all[i-1].File:
-			return errors.New("two positions of file " + fmt.Sprint(p.File) + ": restore the positions")
+			t.badPositions++
+			t.log.Error("two positions name the same file, the second is set aside", "file", p.File, "path", p.Path)
 		case in == nil:
 		case p.Path == "":
 			in.started = true
@@ -273,7 +292,7 @@ func homesOfLinks(all []Position, byName map[string]*input) map[home]bool {
 
 func (t *Tailer) restore(in *input, p Position) {
 	p.Input = in.Name // one copy in memory is enough
-	f := &file{in: in, pos: p, fd: -1, size: p.Size, active: t.now()}
+	f := &file{in: in, pos: p, fd: -1, size: p.Size, mtime: p.Mtime, ctime: p.Ctime, active: t.now()}
 	f.name = cmp.Or(p.Real, p.Path)
 	f.fam = in.family(homeOf(f.name))
 	f.fam.restored = true
@@ -291,6 +310,10 @@ func (t *Tailer) restore(in *input, p Position) {
 
 // Ready is closed once the first scan is done and its files are followed.
 func (t *Tailer) Ready() <-chan struct{} { return t.ready }
+
+// BadPositions returns how many of Options.Positions could not be decoded. Their
+// files count as new.
+func (t *Tailer) BadPositions() int { return t.badPositions }
 
 // InputStats are the figures of one input.
 type InputStats struct {

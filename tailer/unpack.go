@@ -42,6 +42,17 @@ func packingOf(path string) packing {
 	return plain
 }
 
+// packingIn goes by the first bytes, for a file that has no name any more.
+func packingIn(fd int) packing {
+	u := unpacker{raw: rawFile{fd: fd}}
+	for p := gzipped; p <= bzipped; p++ {
+		if u.checkMagic(p) == nil {
+			return p
+		}
+	}
+	return gzipped
+}
+
 // unpackedName is the name that a compressed file had before.
 func unpackedName(path string) string {
 	return strings.TrimSuffix(path, packings[packingOf(path)].ext)
