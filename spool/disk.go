@@ -121,7 +121,7 @@ func (s *Spool) room(size int64) error {
 	if now := time.Now(); now.Sub(s.freeAt) >= freeInterval {
 		free, err := freeBytes(s.opts.Dir)
 		if err != nil {
-			return err
+			return s.poisoned(err)
 		}
 		s.free, s.freeAt = free, now
 	}

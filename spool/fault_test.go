@@ -39,7 +39,7 @@ func TestOutcomeUnknown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := errors.Join(workOn(s, dir, workBlocks), errors.Join(s.Verify()...), s.Close()); err != nil {
+			if err := errors.Join(workOn(s, dir, workBlocks), errors.Join(verifyTest(s)...), s.Close()); err != nil {
 				t.Fatal(err)
 			}
 			if n := checkWork(t, dir); n != workBlocks {

@@ -143,7 +143,7 @@ func (s *Spool) writeHead(tmp string, x *index, fill filler) (seg *segment, err 
 		return nil, err
 	}
 	seg.db.AllocSize = int(min(s.opts.SegmentSize/4, int64(seg.db.AllocSize)))
-	err = guard(func() error { return seg.db.Update(func(tx *bolt.Tx) error { return s.snapshot(tx, x) }) })
+	err = seg.update(func(tx *bolt.Tx) error { return s.snapshot(tx, x) })
 	if err == nil {
 		err = fill(seg, x)
 	}
@@ -222,11 +222,9 @@ func (s *Spool) rescueBlocks(to *segment, x *index) error {
 		}
 		whole = whole && uint64(len(keys)) >= s.idx.chunks[seq].in(s.head.number)
 		for len(keys) > 0 {
-			err := guard(func() error {
-				return to.db.Update(func(tx *bolt.Tx) (err error) {
-					keys, err = s.copyBlocks(tx, seq, keys, &whole)
-					return err
-				})
+			err := to.update(func(tx *bolt.Tx) (err error) {
+				keys, err = s.copyBlocks(tx, seq, keys, &whole)
+				return err
 			})
 			if err != nil {
 				return err

@@ -157,7 +157,7 @@ func TestBuryKeepsHead(t *testing.T) {
 	dir := quickDir(t)
 	s := openTest(t, Options{Dir: dir})
 	mustAppend(t, s, testBlock("a", "0", 5000, 1<<20), testBlock("a", "1", 5000, 1<<20))
-	err := s.head.db.Update(func(tx *bolt.Tx) error {
+	err := s.head.update(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketBlocks).Bucket(be64(1)).Bucket(be64(1)).Delete([]byte{0, 0, 0, 1})
 	})
 	if err != nil {
@@ -181,7 +181,7 @@ func TestRescueKeepsHead(t *testing.T) {
 	dir := quickDir(t)
 	s := openTest(t, Options{Dir: dir})
 	mustAppend(t, s, testBlock("a", "0", 5000, 1<<20), testBlock("a", "1", 5000, 1<<20))
-	err := s.head.db.Update(func(tx *bolt.Tx) error {
+	err := s.head.update(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketBlocks).Bucket(be64(1)).Bucket(be64(1)).Delete([]byte{0, 0, 0, 1})
 	})
 	if err := errors.Join(err, s.Close()); err != nil {

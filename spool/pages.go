@@ -67,6 +67,11 @@ func (c *pageChecker) check() error {
 	if err != nil {
 		return err
 	}
+	return c.walkFrom(root)
+}
+
+// walkFrom walks the tree below the page of the root bucket that meta returned.
+func (c *pageChecker) walkFrom(root uint64) error {
 	c.seen = make([]uint64, c.pages/64+1)
 	return c.tree(root, nil, nil, 0)
 }

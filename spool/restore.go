@@ -227,13 +227,85 @@ func (s *Spool) copyRestored(to *segment, x *index, moved uint64) error {
 			if n == moved {
 				n = x.state.segment
 			}
-			return guard(func() error {
-				return to.db.Update(func(tx *bolt.Tx) error { return putRestored(tx, seq, n, k, v) })
-			})
+			return to.update(func(tx *bolt.Tx) error { return putRestored(tx, seq, n, k, v) })
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// carveRestored copies the restored blocks of closed segments from a head whose
+// pages do not lead to them any more: sound blocks in its file that have the
+// header of a block whose data is damaged.
+func (s *Spool) carveRestored(to *segment, x *index) error {
+	sound := map[string]place{} // by header
+	err := s.carveFile(s.head.number, func(c *carved) error {
+		if c.sound && s.idx.chunks[c.h.seq] != nil {
+			sound[string(c.head)] = place{at: c.at, size: len(c.value)}
+		}
+		return nil
+	})
+	if err != nil || len(sound) == 0 {
+		return err
+	}
+	for _, seq := range x.order {
+		m := s.idx.chunks[seq]
+		for _, e := range m.extents {
+			if e.segment == s.head.number {
+				continue
+			}
+			err := s.eachStored(m, e, func(k blockKey, v []byte) error {
+				head, data, err := splitBlock(v)
+				if err != nil {
+					return nil
+				}
+				h, err := decodeHeader(head, &Block{})
+				p, restored := sound[string(head)]
+				if err != nil || !restored || crc32.Checksum(data, castagnoli) == h.dataCRC {
+					return nil
+				}
+				if v, err = s.placed(s.head.number, &p); err != nil {
+					return err
+				}
+				return to.update(func(tx *bolt.Tx) error { return putRestored(tx, seq, e.segment, k, v) })
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eachStored calls f with the blocks of an extent as its segment has them,
+// damaged or not. One that can't be read is left out.
+func (s *Spool) eachStored(m *manifest, e extent, f func(k blockKey, v []byte) error) error {
+	if keys, err := s.blockKeys(e.segment, m.seq); err == nil {
+		for _, k := range keys {
+			v, err := s.rawBlock(e.segment, m.seq, k, nil)
+			if err != nil {
+				continue
+			}
+			if err := f(k, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	ps, err := s.places(e.segment, m)
+	for i := range ps {
+		v, err := s.placed(e.segment, &ps[i])
+		if err != nil {
+			continue
+		}
+		if err := f(ps[i].blockKey, v); err != nil {
+			return err
+		}
+	}
+	if unread(err) {
+		return nil
+	}
+	return err
 }

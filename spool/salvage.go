@@ -138,14 +138,7 @@ func readHead(seg *segment) (x *index, err error) {
 // of the state are checked bbolt can be let in.
 func (s *Spool) readDamaged(number uint64) error {
 	path := s.segs.path(number)
-	err := withFile(path, func(f *os.File, size int64) error {
-		c := pageChecker{r: f, size: size, skip: map[string]bool{string(bucketBlocks): true, string(bucketRestored): true}}
-		return c.check()
-	})
-	if err != nil {
-		return err
-	}
-	seg, err := openSegment(path, number, 0, true)
+	seg, err := openSegment(path, number, 0, true, bucketBlocks, bucketRestored)
 	if err != nil {
 		return err
 	}
@@ -268,15 +261,16 @@ func (s *Spool) carveBlocks(to *segment, x *index) error {
 			if err != nil {
 				return err
 			}
-			err = guard(func() error {
-				return to.db.Update(func(tx *bolt.Tx) error { return putBlock(tx, seq, ps[i].batch, ps[i].index, v) })
-			})
+			err = to.update(func(tx *bolt.Tx) error { return putBlock(tx, seq, ps[i].batch, ps[i].index, v) })
 			if err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	if s.head.check(bucketBlocks) == nil {
+		return s.copyRestored(to, x, s.head.number)
+	}
+	return s.carveRestored(to, x)
 }
 
 // startAnew sets all segments aside. The head goes last: without it, the

@@ -326,3 +326,55 @@ func TestSalvageAgain(t *testing.T) {
 		}
 	}
 }
+
+// Case: the head that is salvaged has restored blocks: of closed segments whose
+// data or pages are damaged, and of its own. They come along, whether its pages
+// lead to them or not.
+func TestSalvageKeepsRestored(t *testing.T) {
+	for name, damage := range map[string]func(c *carved) bool{
+		"page of blocks":          func(c *carved) bool { return c.h.seq == 12 },
+		"page of restored blocks": func(c *carved) bool { return c.h.seq == 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := quickDir(t)
+			s := openTest(t, Options{Dir: dir, SegmentSize: testSize})
+			for i := range 13 {
+				mustAppend(t, s, testBlock("a", fmt.Sprint(i), 30_000, 1))
+			}
+			want := dump(t, s)
+			spoilAll(t, s, 1)  // data in the first closed segment
+			spoilAll(t, s, 13) // data in the head
+			if s.idx.chunks[12].in(s.head.number) == 0 || s.idx.chunks[13].in(s.head.number) == 0 || s.idx.chunks[1].in(s.head.number) != 0 {
+				t.Fatal("the chunks are elsewhere")
+			}
+			for _, seq := range []uint64{1, 13} {
+				if n, err := s.Restore(seq, rebuildTest); err != nil || n != 1 {
+					t.Fatal(n, err)
+				}
+			}
+			head := s.head.path
+			closeTest(t, s)
+			at := int64(-1)
+			err := withFile(head, func(f *os.File, size int64) error {
+				return carve(f, size, func(c *carved) error {
+					if damage(c) {
+						at = c.at &^ 4095
+					}
+					return nil
+				})
+			})
+			if err != nil || at < 0 {
+				t.Fatal(at, err)
+			}
+			overwrite(t, head, at+8, []byte{0xff, 0xff}) // type of the page
+			r, err := Salvage(Options{Dir: dir, SegmentSize: testSize}, false)
+			if err != nil || r.Damage == nil || r.State != nil || r.Missing != 0 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			s = openTest(t, Options{Dir: dir, SegmentSize: testSize})
+			if got := dump(t, s); !reflect.DeepEqual(got, want) {
+				t.Fatalf("differs: %v", verifyTest(s))
+			}
+		})
+	}
+}

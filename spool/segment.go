@@ -3,40 +3,47 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
+	"log"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // segment is one open segment file.
+//
+// bbolt maps it, and a mapped page that the disk can't read is a fault instead
+// of an error. A fault in this package's calls becomes a panicError (guard). One
+// in a goroutine of bbolt's own would end the process: it starts one to walk
+// all pages when it opens a file for writing and when a commit fails. So these
+// pages are read with pread just before (openSegment, commitLog), which returns
+// the error and leaves the pages in memory for the walk.
 type segment struct {
 	number uint64
 	path   string
 	db     *bolt.DB
-	file   *os.File    // bbolt's own descriptor, for fstat
+	file   *os.File    // bbolt's own descriptor
 	refs   int         // views under way
 	used   uint64      // clock of the last use
 	gone   bool        // unlinked: close at the last release
-	broken atomic.Bool // bbolt panicked in it: its locks may be held, so it is never closed properly
+	broken atomic.Bool // bbolt panicked in it: it takes no more writes
+	seized atomic.Bool // bbolt panicked with its locks held: any further call of it would wait for ever
 }
 
 // openSegment opens a segment file with bbolt. A writable one is created if
-// it does not exist; mmap is the size to map from the start.
-func openSegment(path string, number uint64, mmap int64, readOnly bool) (s *segment, err error) {
+// it does not exist; mmap is the size to map from the start. The pages of one
+// that exists are checked first, but for those of the buckets in skip.
+func openSegment(path string, number uint64, mmap int64, readOnly bool, skip ...[]byte) (s *segment, err error) {
 	s = &segment{number: number, path: path}
 	var file *os.File // not s.file: s is nil when an error is returned
 	defer func() {
 		if err != nil && file != nil {
-			// bbolt forgets the descriptor, and the lock with it, when it panics.
-			_ = file.Close()
+			// bbolt forgets the descriptor when it panics.
+			_ = closeLocked(file)
 		}
 	}()
 	err = guard(func() error {
@@ -47,10 +54,17 @@ func openSegment(path string, number uint64, mmap int64, readOnly bool) (s *segm
 			ReadOnly:        readOnly,
 			InitialMmapSize: int(mmap),
 			NoStatistics:    true,
+			Logger:          &commitLog{Logger: silent, s: s},
 			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 				f, err := os.OpenFile(name, flag, mode)
+				if err != nil {
+					return nil, err
+				}
 				s.file, file = f, f
-				return f, err
+				if info, err := f.Stat(); err != nil || info.Size() == 0 && !readOnly {
+					return f, err // bbolt will write the first pages
+				}
+				return f, s.check(skip...)
 			},
 		})
 		return err
@@ -61,12 +75,23 @@ func openSegment(path string, number uint64, mmap int64, readOnly bool) (s *segm
 	return s, nil
 }
 
-// openChecked checks the pages of a segment that exists and opens it for
-// reading.
-func openChecked(path string, number uint64) (*segment, error) {
-	if err := checkFile(path); err != nil {
-		return nil, err
+// check walks the pages of the file. It is done on the descriptor that bbolt
+// maps: some file systems forget what they have in memory of a file when it is
+// opened once more.
+func (s *segment) check(skip ...[]byte) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
 	}
+	c := pageChecker{r: s.file, size: info.Size(), skip: map[string]bool{}}
+	for _, name := range skip {
+		c.skip[string(name)] = true
+	}
+	return c.check()
+}
+
+// openChecked opens a segment that exists for reading.
+func openChecked(path string, number uint64) (*segment, error) {
 	s, err := openSegment(path, number, 0, true)
 	if err != nil {
 		return nil, err
@@ -75,16 +100,6 @@ func openChecked(path string, number uint64) (*segment, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
-}
-
-// checkFile runs the page checker over a file.
-func checkFile(path string) error {
-	return withFile(path, func(f *os.File, size int64) error {
-		if err := checkPages(f, size); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		return nil
-	})
 }
 
 // guard runs f, turning panics and memory faults in it into errors. The disk
@@ -105,10 +120,68 @@ type panicError struct{ value any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("damaged page: %v", e.value) }
 
+// Unwrap returns the value of the panic if it is an error.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
+func isPanic(err error) bool { return errors.As(err, new(*panicError)) }
+
+// errSeized is returned for a segment that can only be closed.
+var errSeized = errors.New("bbolt panicked in it: it has to be opened again")
+
+// begin starts a transaction. bbolt reads the meta pages from the mapping with
+// its locks held, so they are read from the file first.
+func (s *segment) begin(writable bool) (tx *bolt.Tx, err error) {
+	if s.seized.Load() {
+		return nil, fmt.Errorf("%s: %w", s.path, errSeized)
+	}
+	var b [1]byte
+	for _, at := range [...]int64{0, int64(os.Getpagesize())} {
+		if _, err := s.file.ReadAt(b[:], at); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+	}
+	err = guard(func() error {
+		tx, err = s.db.Begin(writable)
+		return err
+	})
+	if isPanic(err) {
+		s.seized.Store(true)
+		s.broken.Store(true)
+	}
+	return tx, err
+}
+
 // view runs f in a read transaction.
 func (s *segment) view(f func(*bolt.Tx) error) error {
-	err := guard(func() error { return s.db.View(f) })
-	if p := (*panicError)(nil); errors.As(err, &p) {
+	tx, err := s.begin(false)
+	if err != nil {
+		return err
+	}
+	err = guard(func() error { return f(tx) })
+	if isPanic(err) {
+		s.broken.Store(true)
+	}
+	return errors.Join(err, tx.Rollback())
+}
+
+// update runs f in a write transaction and commits it. It is not bbolt's own
+// Update: that would roll back after a panic, and walk all pages.
+func (s *segment) update(f func(*bolt.Tx) error) error {
+	tx, err := s.begin(true)
+	if err != nil {
+		return err
+	}
+	err = guard(func() error {
+		if err := f(tx); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		return tx.Commit()
+	})
+	if isPanic(err) {
+		s.seized.Store(true)
 		s.broken.Store(true)
 	}
 	return err
@@ -124,213 +197,45 @@ func (s *segment) size() (n int64, err error) {
 	return n, err
 }
 
+// close gives back the lock and closes the file. If bbolt holds its own locks
+// for good, the mapping stays until the process ends.
 func (s *segment) close() error {
-	if s.broken.Load() {
-		return s.file.Close() // gives back the lock; the mapping stays until the process ends
+	if s.seized.Load() {
+		return closeLocked(s.file)
 	}
-	return guard(s.db.Close)
+	return errors.Join(unlockFile(s.file), guard(s.db.Close))
 }
 
-// maxClosed is how many closed segments stay open for reading: a few uploads
-// run at a time, mostly of neighbouring chunks.
-const maxClosed = 4
+// silent is a logger for bbolt that prints nothing.
+var silent = &bolt.DefaultLogger{Logger: log.New(io.Discard, "", 0)}
 
-// segments hands out open segments by number. Safe for concurrent use.
-type segments struct {
-	dir    string
-	mu     sync.Mutex
-	idle   sync.Cond // a view ended
-	clock  uint64
-	head   *segment
-	closed map[uint64]*segment
-	missed map[uint64]time.Time // segments whose file was not there, and since when
-	done   bool
+// commitLog is the logger of one segment. bbolt calls Errorf when a commit has
+// failed and before it walks all pages.
+type commitLog struct {
+	bolt.Logger
+	s *segment
 }
 
-func newSegments(dir string) *segments {
-	g := &segments{dir: dir, closed: map[uint64]*segment{}, missed: map[uint64]time.Time{}}
-	g.idle.L = &g.mu
-	return g
-}
-
-func (g *segments) path(number uint64) string {
-	return filepath.Join(g.dir, segmentName(number))
-}
-
-// view runs f in a read transaction of a segment.
-func (g *segments) view(number uint64, f func(*bolt.Tx) error) error {
-	s, err := g.acquire(number)
-	if err != nil {
-		return err
-	}
-	defer g.release(s)
-	return s.view(f)
-}
-
-// headSegment stands for the number of the head, whichever that is.
-const headSegment = 0
-
-// acquire returns an open segment that stays so until it is released. The
-// page check of a closed one runs with mu held: others would mostly wait for
-// the same segment.
-func (g *segments) acquire(number uint64) (*segment, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.done {
-		return nil, ErrClosed
-	}
-	s := g.head
-	if s == nil || number != headSegment && s.number != number {
-		if s = g.closed[number]; s == nil {
-			var err error
-			if s, err = openChecked(g.path(number), number); err != nil {
-				return nil, g.missing(number, err)
-			}
-			g.closed[number] = s
-			delete(g.missed, number)
-		}
-	}
-	g.clock++
-	s.used = g.clock
-	s.refs++
-	g.evict()
-	return s, nil
-}
-
-// goneAfter is how long a segment's file has to be missing before it counts as
-// gone: somebody may be moving things, or a remote file system be out of date.
-const goneAfter = 2 * time.Second
-
-// errGone: the file of a segment is missing for good.
-var errGone = errors.New("the segment is gone")
-
-// missing makes an errGone of an error that says that a file is not there, if
-// a look some time ago agrees and the files beside it are there. Callers hold mu.
-func (g *segments) missing(number uint64, err error) error {
-	if !errors.Is(err, os.ErrNotExist) {
-		delete(g.missed, number)
-		return err
-	}
-	if g.head == nil {
-		return err
-	}
-	if _, herr := os.Lstat(g.head.path); herr != nil {
-		delete(g.missed, number) // all of the directory, so it says nothing of this one
-		return err
-	}
-	since, again := g.missed[number]
-	if !again {
-		g.missed[number] = time.Now()
-	}
-	if !again || time.Since(since) < goneAfter {
-		return err
-	}
-	return fmt.Errorf("%w: %w", errGone, err)
-}
-
-// unread says whether err, of reading a segment, is one of the system rather
-// than one of what was read: another try may well succeed. A fault is a mapped
-// page that the disk did not give; the page check of the next try looks at it
-// without faulting. A segment that is gone is damage.
-func unread(err error) bool {
-	if errors.Is(err, errGone) {
-		return false
-	}
-	if p := (*panicError)(nil); errors.As(err, &p) {
-		_, fault := p.value.(interface{ Addr() uintptr })
-		return fault
-	}
-	return errors.As(err, new(syscall.Errno)) || errors.As(err, new(*fs.PathError)) ||
-		errors.Is(err, berrors.ErrTimeout) // a foreign tool has the file
-}
-
-// release gives a segment back, and closes it if it was only waited for.
-func (g *segments) release(s *segment) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	s.refs--
-	if s.broken.Load() && g.closed[s.number] == s {
-		delete(g.closed, s.number)
-		s.gone = true
-	}
-	if s.refs == 0 && s.gone {
-		_ = s.close() // only read from, nothing can get lost
-	}
-	g.evict()
-	g.idle.Broadcast()
-}
-
-// evict closes the closed segments that were not used for longest.
-func (g *segments) evict() {
-	for len(g.closed) > maxClosed {
-		var oldest *segment
-		for _, s := range g.closed {
-			if s.refs == 0 && (oldest == nil || s.used < oldest.used) {
-				oldest = s
-			}
-		}
-		if oldest == nil {
-			return // all in use: the next release tries again
-		}
-		delete(g.closed, oldest.number)
-		_ = oldest.close()
-	}
-}
-
-// setHead makes s the head. The old one becomes a closed segment, and keeps
-// its handle: views of it may be under way.
-func (g *segments) setHead(s *segment) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if old := g.head; old != nil {
-		g.closed[old.number] = old
-	}
-	g.head = s
-	g.evict()
-}
-
-// drop forgets a closed segment, so that its disk space comes back as soon as
-// no view of it runs any more.
-func (g *segments) drop(number uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	s := g.closed[number]
-	if s == nil {
+// Errorf panics with the reason if a page can't be read, which update recovers
+// from.
+func (l *commitLog) Errorf(string, ...any) {
+	if l.s.db == nil || l.s.seized.Load() {
 		return
 	}
-	delete(g.closed, number)
-	if s.gone = true; s.refs == 0 {
-		_ = s.close()
+	if err := l.s.check(); err != nil {
+		panic(fmt.Errorf("a commit failed, and then: %w", err))
 	}
 }
 
-// close waits for running views and closes everything.
-func (g *segments) close() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.done = true
-	for g.busy() { // a view is a read of one block, so this is short
-		g.idle.Wait()
-	}
-	var errs []error
-	for _, s := range g.closed {
-		errs = append(errs, s.close())
-	}
-	if g.head != nil {
-		errs = append(errs, g.head.close())
-	}
-	g.closed, g.head = nil, nil
-	return errors.Join(errs...)
-}
+// closeLocked closes a file that may be locked. The lock is given back by name:
+// it belongs to what the descriptor stands for, which a mapping and a process
+// that is just being forked keep alive.
+func closeLocked(f *os.File) error { return errors.Join(unlockFile(f), f.Close()) }
 
-func (g *segments) busy() bool {
-	if g.head != nil && g.head.refs > 0 {
-		return true
-	}
-	for _, s := range g.closed {
-		if s.refs > 0 {
-			return true
+func unlockFile(f *os.File) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
-	return false
 }

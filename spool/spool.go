@@ -159,7 +159,8 @@ func (s *Spool) SetLimits(maxSize, minFree, segmentSize int64) {
 	s.announce() // there may be room now
 }
 
-// Positions returns all durable positions, by ascending file id.
+// Positions returns all durable positions, by ascending file id. Where they
+// can't be read, the error is an ErrOutcomeUnknown: a new Open may get over it.
 func (s *Spool) Positions() ([]Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,10 +175,10 @@ func (s *Spool) Positions() ([]Position, error) {
 			return err
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("segment %s: %w", s.head.path, err)
+	if err != nil && !s.opts.ReadOnly {
+		return nil, s.poisoned(fmt.Errorf("segment %s: %w", s.head.path, err))
 	}
-	return ps, nil
+	return ps, err
 }
 
 // NextFile returns a file id above every id that was ever appended, and never

@@ -246,7 +246,7 @@ func (s *Spool) update(step string, spend bool, stage func(*txn) error) error {
 	}
 	if err == nil {
 		err = s.hook(step, ".committed")
-	} else if p := (*panicError)(nil); !t.staged && !errors.As(err, &p) {
+	} else if !t.staged && !isPanic(err) && !unread(err) {
 		return err // rolled back before bbolt wrote anything
 	}
 	if err != nil {
@@ -267,23 +267,17 @@ func (s *Spool) commit(step string, stage func(*txn) error) (*txn, error) {
 		values: s.values[:0],
 	}
 	t.arena, t.tally = s.arena[:0], t.state.tally
-	err := guard(func() error {
-		return s.head.db.Update(func(tx *bolt.Tx) error {
-			t.tx, t.id = tx, tx.ID()
-			if err := stage(t); err != nil {
-				return err
-			}
-			if err := t.store(); err != nil {
-				return err
-			}
-			t.staged = true
-			return s.hook(step, ".commit")
-		})
+	err := s.head.update(func(tx *bolt.Tx) error {
+		t.tx, t.id = tx, tx.ID()
+		if err := stage(t); err != nil {
+			return err
+		}
+		if err := t.store(); err != nil {
+			return err
+		}
+		t.staged = true
+		return s.hook(step, ".commit")
 	})
-	// bbolt may hold a lock that nobody will release.
-	if p := (*panicError)(nil); errors.As(err, &p) {
-		s.head.broken.Store(true)
-	}
 	s.arena, s.values = recycle(t.arena), recycle(t.values)
 	return t, err
 }
