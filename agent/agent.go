@@ -65,6 +65,7 @@ type Agent struct {
 	hearts  hearts
 	growth  growth
 
+	verifying atomic.Bool   // one at a time reads the whole spool
 	over      chan struct{} // closed when Run has returned
 	reloading sync.Mutex
 	pending   atomic.Pointer[[]string] // changed keys that wait for a restart

@@ -97,6 +97,16 @@ func (h *health) ok(cause string) {
 	h.log.Info(cause+": fine again", "cause", cause, "after", time.Since(p.Since).Round(time.Millisecond).String(), "failures", p.Count)
 }
 
+// of returns the error of a cause that is wrong now, or "".
+func (h *health) of(cause string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.now[cause]; p != nil {
+		return p.Error
+	}
+	return ""
+}
+
 // stalls says whether lines are not read on because of cause.
 func stalls(cause string) bool {
 	return cause == causeFull || cause == causeSpool || cause == causeStuck || cause == causeClock

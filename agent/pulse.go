@@ -19,6 +19,13 @@ type pulse struct {
 // commit.
 func (p *pulse) beat() { p.n.Store((p.n.Load() | 1) + 2) }
 
+// start is beat, unless the loop is at a piece of work already.
+func (p *pulse) start() {
+	if p.n.Load()%2 == 0 {
+		p.beat()
+	}
+}
+
 // rest comes before waiting for what may take any time: news, room, an answer.
 func (p *pulse) rest() { p.n.Store((p.n.Load() | 1) + 1) }
 
@@ -89,10 +96,14 @@ func (a *Agent) stuckProblems() []Problem {
 	if loop == "" {
 		return nil
 	}
-	return []Problem{{
+	p := Problem{
 		Cause: causeStuck, Since: since, Count: 1, Hint: "see whether the disks answer",
 		Error: fmt.Sprintf("the %s has been at the same piece of work for %s", loop, time.Since(since).Round(time.Second)),
-	}}
+	}
+	if why := a.health.of(causeSpool); loop == a.opening.loop && why != "" {
+		p.Error = fmt.Sprintf("the spool could not be opened for %s: %s", time.Since(since).Round(time.Second), why)
+	}
+	return []Problem{p}
 }
 
 // problems are all that is wrong now.

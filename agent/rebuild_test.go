@@ -41,7 +41,7 @@ func (s *site) objects(t *testing.T) map[string][]byte {
 	defer sp.Close()
 	want := make(map[string][]byte)
 	for _, c := range sp.Chunks() {
-		body, err := OpenObject(sp, c.Seq)
+		body, err := OpenObject(t.Context(), sp, c.Seq)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,16 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/spoolship/spoolship/agent/chunk"
 	"github.com/spoolship/spoolship/spool"
 )
 
@@ -85,23 +82,8 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("GET /counters", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		reply(w, sp.Counters(), nil)
 	}))
-	mux.HandleFunc("GET /verify", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
-		reply(w, Verify(sp), nil)
-	}))
-	mux.HandleFunc("GET /objects/{seq}", a.withSpool(func(w http.ResponseWriter, r *http.Request, sp *spool.Spool) {
-		seq, err := strconv.ParseUint(r.PathValue("seq"), 10, 64)
-		if err != nil {
-			http.Error(w, "not a chunk: "+r.PathValue("seq"), http.StatusNotFound)
-			return
-		}
-		body, err := OpenObject(sp, seq)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Length", strconv.FormatInt(body.Size(), 10))
-		_, _ = io.Copy(w, body) // a failure cuts the answer short of its Content-Length
-	}))
+	mux.HandleFunc("GET /verify", a.withSpool(a.serveVerify))
+	mux.HandleFunc("GET /objects/{seq}", a.withSpool(serveObject))
 	return mux
 }
 
@@ -170,35 +152,4 @@ func reply(w http.ResponseWriter, v any, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // the client went away
-}
-
-// Verify checks a spool and returns what is damaged, a line each.
-func Verify(sp *spool.Spool) []string {
-	lines := []string{}
-	for _, err := range sp.Verify() {
-		lines = append(lines, err.Error())
-	}
-	return lines
-}
-
-// OpenObject returns the object of an unacked chunk: the bytes that are
-// shipped for it (or would be now, if it is open).
-func OpenObject(sp *spool.Spool, seq uint64) (*chunk.Body, error) {
-	for _, c := range sp.Chunks() {
-		if c.Seq != seq {
-			continue
-		}
-		codec, err := chunk.ParseCodec(c.Codec)
-		if err != nil {
-			return nil, err
-		}
-		src := &source{}
-		if c.State != spool.StateTombstone {
-			if src.reader, err = sp.OpenChunk(seq); err != nil {
-				return nil, err
-			}
-		}
-		return chunk.NewBody(codec, 1, src)
-	}
-	return nil, fmt.Errorf("chunk %d is not in the spool (it may have been shipped)", seq)
 }

@@ -39,8 +39,15 @@ type session struct {
 // socket ours. opened says whether the spool could be opened.
 func (a *Agent) session(ctx context.Context, suspect bool, serve func()) (opened bool, err error) {
 	c := a.setup.Load().cfg
-	a.opening.beat()
-	defer a.opening.rest()
+	a.opening.start()
+	defer func() {
+		// Tries to open it again that fail are one piece of work, so that it
+		// shows when they go on for long: a restart may help. Room on the disk
+		// is for others to make.
+		if opened || errors.Is(err, spool.ErrFull) {
+			a.opening.rest()
+		}
+	}()
 	sp, err := spool.Open(spool.Options{
 		Dir: c.Agent.StateDir, SegmentSize: int64(c.Spool.SegmentSize), MaxSize: int64(c.Spool.MaxSize),
 		MinFree: int64(c.Spool.MinFree), Suspect: suspect, Logger: a.o.Logger, Hook: a.o.Hook,

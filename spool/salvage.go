@@ -140,7 +140,7 @@ func (s *Spool) readDamaged(number uint64) error {
 	path := s.segs.path(number)
 	seg, err := openSegment(path, number, 0, true, bucketBlocks, bucketRestored)
 	if err != nil {
-		return err
+		return errors.Unwrap(err) // without the path, which the report names already
 	}
 	err = seg.view(func(tx *bolt.Tx) error { return checkIdentity(tx, path, number) })
 	if err == nil {

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
@@ -70,7 +70,7 @@ func openSegment(path string, number uint64, mmap int64, readOnly bool, skip ...
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open segment %s: %w", path, err)
+		return nil, fmt.Errorf("segment %s: %w", path, err)
 	}
 	return s, nil
 }
@@ -207,7 +207,7 @@ func (s *segment) close() error {
 }
 
 // silent is a logger for bbolt that prints nothing.
-var silent = &bolt.DefaultLogger{Logger: log.New(io.Discard, "", 0)}
+var silent = &bolt.DefaultLogger{Logger: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
 
 // commitLog is the logger of one segment. bbolt calls Errorf when a commit has
 // failed and before it walks all pages.

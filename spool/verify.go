@@ -14,17 +14,22 @@ import (
 
 // Verify walks every segment and every block and calls damaged for each piece
 // of damage it finds and checked for the stored bytes of each block it has read.
-// Both run in its goroutine. It returns the error of ctx if that ends first.
-// Appends go on meanwhile; chunks acked meanwhile are left out.
+// Both run in its goroutine. It returns the error of ctx, or ErrClosed, if that
+// comes first. Appends go on meanwhile; chunks acked meanwhile are left out.
 func (s *Spool) Verify(ctx context.Context, damaged func(error), checked func(bytes int64)) error {
-	closed := s.verifyHead(ctx, damaged)
+	closed, err := s.verifyHead(ctx, damaged)
+	if err != nil {
+		return err
+	}
 	for _, n := range closed {
 		if err := checkFile(ctx, s.segs.path(n)); err != nil && ctx.Err() == nil && s.needs(n) {
 			damaged(err)
 		}
 	}
 	for _, c := range s.Chunks() {
-		s.verifyChunk(ctx, c.Seq, damaged, checked)
+		if err := s.verifyChunk(ctx, c.Seq, damaged, checked); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
@@ -56,18 +61,13 @@ func (u untilDone) ReadAt(b []byte, at int64) (int, error) {
 // it. It returns the closed segments that are to be checked. Writes wait only
 // until its read transaction has begun: that keeps the pages it leads to as they
 // are.
-func (s *Spool) verifyHead(ctx context.Context, damaged func(error)) (closed []uint64) {
+func (s *Spool) verifyHead(ctx context.Context, damaged func(error)) (closed []uint64, err error) {
 	s.mu.Lock()
 	unlock := sync.OnceFunc(s.mu.Unlock)
 	defer unlock()
-	if s.closed {
-		damaged(ErrClosed)
-		return nil
-	}
 	seg, err := s.segs.acquire(headSegment)
 	if err != nil {
-		damaged(err)
-		return nil
+		return nil, err
 	}
 	defer s.segs.release(seg)
 	closed = s.idx.closedNeeded()
@@ -98,7 +98,7 @@ func (s *Spool) verifyHead(ctx context.Context, damaged func(error)) (closed []u
 	if err != nil && ctx.Err() == nil {
 		damaged(fmt.Errorf("%s: %w", seg.path, err))
 	}
-	return closed
+	return closed, nil
 }
 
 // strays looks for blocks in a head that no chunk has.
@@ -122,23 +122,23 @@ func (s *Spool) needs(segment uint64) bool {
 }
 
 // verifyChunk reads all blocks of a chunk, past damaged ones too.
-func (s *Spool) verifyChunk(ctx context.Context, seq uint64, damaged func(error), checked func(bytes int64)) {
+func (s *Spool) verifyChunk(ctx context.Context, seq uint64, damaged func(error), checked func(bytes int64)) error {
 	r, err := s.OpenChunk(seq)
 	if err != nil {
-		return // acked meanwhile
+		return nil // acked meanwhile
 	}
-	for i := range r.Len() {
-		if ctx.Err() != nil {
-			return
-		}
+	for i := 0; i < r.Len() && ctx.Err() == nil; i++ {
 		b, err := r.Block(i)
 		switch {
 		case errors.Is(err, ErrNoChunk):
-			return
+			return nil
+		case errors.Is(err, ErrClosed):
+			return err
 		case err != nil:
 			damaged(err)
 		default:
 			checked(int64(len(b.Data)))
 		}
 	}
+	return nil
 }

@@ -60,6 +60,9 @@ func (c *client) patient() *client {
 // errNoAgent is how calls fail when nobody answers on the socket.
 var errNoAgent = errors.New("no agent answers")
 
+// errNotFound is how calls fail for what the agent does not have.
+var errNotFound = errors.New("not found")
+
 // open returns the answer to GET path; the caller closes it.
 func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	return c.do(ctx, http.MethodGet, path)
@@ -84,6 +87,8 @@ func (c *client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 		_ = resp.Body.Close()
 		said := errorOfLines(string(text))
 		switch resp.StatusCode {
+		case http.StatusNotFound:
+			return nil, fmt.Errorf("%w: %s", errNotFound, strings.TrimSpace(string(text)))
 		case http.StatusUnprocessableEntity:
 			return nil, &exitError{err: said, code: exitUsage}
 		case http.StatusServiceUnavailable, http.StatusGatewayTimeout:

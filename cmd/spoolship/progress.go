@@ -101,6 +101,15 @@ func counter(w io.Writer, what string, total int64) (add func(), done func()) {
 	return bar.Increment, done
 }
 
+// meter shows how many of total bytes are done on a terminal, and nothing elsewhere.
+func meter(w io.Writer, total int64) (show func(bytes int64), done func()) {
+	if !onTerminal(w) {
+		return func(int64) {}, func() {}
+	}
+	bar, done := newBar(w, total, decor.CountersKibiByte("% .1f / % .1f"))
+	return bar.SetCurrent, done
+}
+
 // printShipped is the last word of a run with --once.
 func printShipped(a *agent.Agent, w io.Writer, took time.Duration) {
 	st := a.Status().Uploads

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +48,9 @@ repair need a stopped agent.
 type view interface {
 	chunks(ctx context.Context) ([]spool.Chunk, error)
 	counters(ctx context.Context) ([]spool.Counter, error)
-	verify(ctx context.Context) ([]string, error)
+	// verify calls damaged for each piece of damage, and checked with the sum of
+	// stored bytes that were checked so far.
+	verify(ctx context.Context, damaged func(string), checked func(bytes int64)) error
 	object(ctx context.Context, seq uint64) (io.ReadCloser, error)
 }
 
@@ -60,7 +64,7 @@ func withView(cmd *cobra.Command, f func(ctx context.Context, v view) error) err
 }
 
 func withViewOf(cmd *cobra.Command, c *config.Config, f func(ctx context.Context, v view) error) error {
-	live := liveView{newClient(c)}
+	live := liveView{newClient(c), newClient(c).patient()}
 	if _, err := live.chunks(cmd.Context()); !errors.Is(err, errNoAgent) {
 		return f(cmd.Context(), live)
 	}
@@ -79,7 +83,9 @@ func openStopped(c *config.Config, readOnly bool) (*spool.Spool, error) {
 	return sp, nil
 }
 
-type liveView struct{ c *client }
+// liveView asks the agent: for lists, which take no time, and for what may take
+// any.
+type liveView struct{ c, patient *client }
 
 func (v liveView) chunks(ctx context.Context) (list []spool.Chunk, err error) {
 	return list, v.c.get(ctx, "/chunks", &list)
@@ -89,12 +95,44 @@ func (v liveView) counters(ctx context.Context) (list []spool.Counter, err error
 	return list, v.c.get(ctx, "/counters", &list)
 }
 
-func (v liveView) verify(ctx context.Context) (list []string, err error) {
-	return list, v.c.get(ctx, "/verify", &list)
+// errSilent is how a verification ends when the agent does not get on.
+var errSilent = errors.New("the agent has said nothing for a minute; see whether it runs and whether the disks answer")
+
+func (v liveView) verify(ctx context.Context, damaged func(string), checked func(bytes int64)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	const patience = 60 * agent.VerifyBeat
+	silence := time.AfterFunc(patience, func() { cancel(errSilent) })
+	defer silence.Stop()
+	body, err := v.patient.open(ctx, "/verify")
+	if err != nil {
+		return cmp.Or(context.Cause(ctx), err)
+	}
+	defer body.Close()
+	for answer := json.NewDecoder(body); ; {
+		var e agent.VerifyEvent
+		if err := answer.Decode(&e); err != nil {
+			return fmt.Errorf("the agent ended before everything was checked: %w", cmp.Or(context.Cause(ctx), err))
+		}
+		silence.Reset(patience)
+		checked(e.Bytes)
+		switch {
+		case e.Damage != "":
+			damaged(e.Damage)
+		case e.Error != "":
+			return errors.New(e.Error)
+		case e.Done:
+			return nil
+		}
+	}
 }
 
 func (v liveView) object(ctx context.Context, seq uint64) (io.ReadCloser, error) {
-	return v.c.open(ctx, "/objects/"+strconv.FormatUint(seq, 10))
+	body, err := v.patient.open(ctx, "/objects/"+strconv.FormatUint(seq, 10))
+	if errors.Is(err, errNotFound) {
+		return nil, fmt.Errorf("%w: %w", spool.ErrNoChunk, err)
+	}
+	return body, err
 }
 
 type filesView struct{ sp *spool.Spool }
@@ -104,9 +142,16 @@ func (v filesView) counters(context.Context) ([]spool.Counter, error) {
 	return v.sp.Counters(), nil
 }
 
-func (v filesView) verify(context.Context) ([]string, error) { return agent.Verify(v.sp), nil }
-func (v filesView) object(_ context.Context, seq uint64) (io.ReadCloser, error) {
-	body, err := agent.OpenObject(v.sp, seq)
+func (v filesView) verify(ctx context.Context, damaged func(string), checked func(bytes int64)) error {
+	var sum int64
+	return v.sp.Verify(ctx, func(err error) { damaged(err.Error()) }, func(n int64) {
+		sum += n
+		checked(sum)
+	})
+}
+
+func (v filesView) object(ctx context.Context, seq uint64) (io.ReadCloser, error) {
+	body, err := agent.OpenObject(ctx, v.sp, seq)
 	return io.NopCloser(body), err
 }
 
@@ -142,19 +187,26 @@ func newSpoolVerify() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withView(cmd, func(ctx context.Context, v view) error {
-				damage, err := v.verify(ctx)
-				if err != nil {
-					return err
-				}
 				chunks, err := v.chunks(ctx)
 				if err != nil {
 					return err
 				}
-				for _, d := range damage {
-					printf(cmd.OutOrStdout(), "damaged: %s\n", d)
+				var total int64
+				for i := range chunks {
+					total += chunks[i].StoredSize
 				}
-				if len(damage) > 0 {
-					return &exitError{err: fmt.Errorf("%d damaged places", len(damage)), code: exitPartial,
+				show, hide := meter(cmd.ErrOrStderr(), total)
+				found := 0
+				err = v.verify(ctx, func(damage string) {
+					found++
+					printf(cmd.OutOrStdout(), "damaged: %s\n", damage)
+				}, show)
+				hide()
+				if err != nil {
+					return err
+				}
+				if found > 0 {
+					return &exitError{err: fmt.Errorf("%d damaged places", found), code: exitPartial,
 						hint: "the agent sets damaged chunks aside in quarantine/ and ships the rest; check the disk"}
 				}
 				return printf(cmd.OutOrStdout(), "ok: %d chunks\n", len(chunks))
@@ -185,10 +237,14 @@ nothing: the agent will still ship them.
 				}
 				for i := range chunks {
 					path := filepath.Join(args[0], filepath.FromSlash(exportName(&chunks[i])))
-					if err := exportObject(ctx, v, chunks[i].Seq, path); err != nil {
+					switch err := exportObject(ctx, v, chunks[i].Seq, path); {
+					case errors.Is(err, spool.ErrNoChunk):
+						printf(cmd.ErrOrStderr(), "spoolship: chunk %d of input %s was shipped meanwhile\n", chunks[i].Number, chunks[i].Input)
+					case err != nil:
 						return fmt.Errorf("export chunk %d: %w", chunks[i].Seq, err)
+					default:
+						printf(cmd.OutOrStdout(), "%s\n", path)
 					}
-					printf(cmd.OutOrStdout(), "%s\n", path)
 				}
 				return nil
 			})
@@ -217,7 +273,10 @@ func exportObject(ctx context.Context, v view, seq uint64, path string) (err err
 		return err
 	}
 	_, err = io.Copy(f, r)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(path) // a part of an object is of no use, and in the way of the next try
+	}
+	return err
 }
 
 func newSpoolForget() *cobra.Command {
