@@ -126,7 +126,7 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 	}
 	return plan{
 		name: in.Name, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), open: in.Chunk.MaxOpen,
-		timeField: in.TimeField, times: times, path: path, maxLine: int(in.MaxLineSize), unit: unit,
+		timeField: in.TimeField, times: times, path: path, split: key.Splits() || in.TimeField != "", maxLine: int(in.MaxLineSize), unit: unit,
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
 			Format: format, Charset: charset, Begins: begins(in), Validate: in.Validate == "full", Stream: in.Framing == "json",

@@ -18,6 +18,7 @@ type batch struct {
 	born    time.Time
 	raw     []byte   // lines of all spans, in read order, until they are encoded
 	size    int64    // bytes of these
+	weight  int64    // of all spans
 	full    bool     // more is there to be read
 	spans   [][]span // by input
 	pos     []byte   // encoded positions
@@ -31,8 +32,16 @@ type batch struct {
 	counts []chunk.Counts
 }
 
-// pieceSize bounds what is encoded at once.
-const pieceSize = 1 << 20
+// What is encoded at once is bounded by the bytes of its lines and by its
+// weight, so that lines of few bytes which become much more do not either.
+const (
+	pieceSize   = 1 << 20
+	pieceWeight = 8 << 20
+)
+
+// lineWeight is what a line costs of its own where lines are sorted by key: a
+// span, and a range in its block.
+const lineWeight = 128
 
 // span is a run of one file's bytes in batch.raw.
 type span struct {
@@ -40,9 +49,39 @@ type span struct {
 	path     string
 	from, to int64
 	start    int // of its bytes in batch.raw
+	weight   int64
 	part     int
 	cut      bool
 	apart    bool // not to be joined with the bytes before
+}
+
+// perLine returns the most that each line of a file adds to a weight.
+func (p *plan) perLine(path string) int64 {
+	n := p.enc.PerLine(path)
+	if p.split {
+		n += lineWeight
+	}
+	return n
+}
+
+// weigh returns about how many bytes lines of a file become on their way, their
+// own included: what is added to each and, where nothing compresses them, what
+// escapes take at most, and the disk.
+func (p *plan) weigh(path string, data []byte) int64 {
+	own, added := int64(len(data)), p.perLine(path)*p.enc.Lines(data)
+	if p.codec == chunk.None {
+		return chunk.Expansion*own + 2*added
+	}
+	return own + added
+}
+
+// fit is a tailer.Input's Fit: lines of about pieceWeight.
+func (p *plan) fit(path string, data []byte) int {
+	per := p.perLine(path)
+	if n := pieceWeight / per; n < p.enc.Lines(data) {
+		return p.enc.First(data, n)
+	}
+	return len(data)
 }
 
 // posRef is where a file's newest position stands in batch.pos.
@@ -60,7 +99,7 @@ func newBatch(inputs int) *batch {
 // reset makes b ready to be filled again; buffers are kept.
 func (b *batch) reset() {
 	b.pos, b.stored, b.forget = recycle(b.pos), recycle(b.stored), b.forget[:0]
-	b.size, b.full = 0, false
+	b.size, b.weight, b.full = 0, 0, false
 	for i := range b.spans {
 		b.spans[i] = b.spans[i][:0]
 		b.counts[i] = chunk.Counts{}
@@ -87,8 +126,8 @@ func room(b []byte, n int) []byte {
 	return b
 }
 
-// add copies a span and its position.
-func (b *batch) add(s *tailer.Span) {
+// add copies a span of that weight, and its position.
+func (b *batch) add(s *tailer.Span, weight int64) {
 	b.files[s.File] = posRef{len(b.pos), len(b.pos) + len(s.Position)}
 	b.pos = append(b.pos, s.Position...)
 	if len(s.Data) == 0 {
@@ -96,15 +135,16 @@ func (b *batch) add(s *tailer.Span) {
 	}
 	start := len(b.raw)
 	b.raw = append(room(b.raw, len(s.Data)), s.Data...)
+	b.weight += weight
 	spans := b.spans[s.Input]
 	if n := len(spans); n > 0 && s.Part == 0 && !s.Apart {
 		last := &spans[n-1]
-		if last.file == s.File && last.to == s.From && !last.cut && last.start+int(last.to-last.from) == start && s.To-last.from <= pieceSize {
-			last.to, last.cut = s.To, s.Cut
+		if last.file == s.File && last.to == s.From && !last.cut && last.start+int(last.to-last.from) == start && s.To-last.from <= pieceSize && last.weight+weight <= pieceWeight {
+			last.to, last.cut, last.weight = s.To, s.Cut, last.weight+weight
 			return
 		}
 	}
-	b.spans[s.Input] = append(spans, span{s.File, s.Path, s.From, s.To, start, s.Part, s.Cut, s.Apart})
+	b.spans[s.Input] = append(spans, span{s.File, s.Path, s.From, s.To, start, weight, s.Part, s.Cut, s.Apart})
 }
 
 func (b *batch) forgetFile(file uint64) {

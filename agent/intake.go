@@ -19,6 +19,10 @@ import (
 // the few batches in flight stay within the memory budget.
 const batchSize = 4 << 20
 
+// batchWeight is how much they may weigh: what they become once they are
+// encoded is bounded too, and so is what the spool has to take at once.
+const batchWeight = 2 * pieceWeight
+
 // plan is what the intake needs to know of one input.
 type plan struct {
 	name  string
@@ -35,6 +39,7 @@ type plan struct {
 	timeField string // dotted path; "": the time a line was read
 	times     *chunk.Times
 	path      *chunk.PathFields
+	split     bool // lines are sorted by key
 
 	maxLine int // bytes; longer lines are read in parts of this size
 	unit    int // bytes of a character at least
@@ -116,9 +121,10 @@ func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
 		return err
 	}
 	in.reading.beat()
+	weight := in.plans[s.Input].weigh(s.Path, s.Data)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.cur != nil && len(in.cur.raw)+len(s.Data) > batchSize {
+	if c := in.cur; c != nil && (len(c.raw)+len(s.Data) > batchSize || c.weight+weight > batchWeight) {
 		in.cur.full = true
 		if err := in.cut(); err != nil {
 			return err
@@ -131,9 +137,9 @@ func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
 	if len(b.spans[s.Input]) == 0 && len(s.Data) > 0 {
 		in.waits.add(s.Input, b.born)
 	}
-	b.add(s)
+	b.add(s, weight)
 	in.inFlight.Add(int64(len(s.Data)))
-	if len(b.raw) >= batchSize {
+	if len(b.raw) >= batchSize || b.weight >= batchWeight || len(b.pos) >= batchSize {
 		b.full = true
 		return in.cut()
 	}

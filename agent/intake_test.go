@@ -219,11 +219,11 @@ func TestCloseMakesWhatIsLeftDurable(t *testing.T) {
 // The newest position of a file wins, and adjacent spans become one range.
 func TestSpansOfOneFileAreMerged(t *testing.T) {
 	b := newBatch(1)
-	b.add(&tailer.Span{File: 1, From: 0, To: 2, Data: []byte("a\n"), Position: []byte{1}})
-	b.add(&tailer.Span{File: 1, From: 2, To: 4, Data: []byte("b\n"), Position: []byte{2}})
-	b.add(&tailer.Span{File: 2, From: 0, To: 2, Data: []byte("c\n"), Position: []byte{3}})
-	b.add(&tailer.Span{File: 1, From: 4, To: 6, Data: []byte("dd"), Cut: true, Position: []byte{4}})
-	b.add(&tailer.Span{File: 1, From: 6, To: 8, Data: []byte("e\n"), Part: 1, Position: []byte{5}})
+	b.add(&tailer.Span{File: 1, From: 0, To: 2, Data: []byte("a\n"), Position: []byte{1}}, 0)
+	b.add(&tailer.Span{File: 1, From: 2, To: 4, Data: []byte("b\n"), Position: []byte{2}}, 0)
+	b.add(&tailer.Span{File: 2, From: 0, To: 2, Data: []byte("c\n"), Position: []byte{3}}, 0)
+	b.add(&tailer.Span{File: 1, From: 4, To: 6, Data: []byte("dd"), Cut: true, Position: []byte{4}}, 0)
+	b.add(&tailer.Span{File: 1, From: 6, To: 8, Data: []byte("e\n"), Part: 1, Position: []byte{5}}, 0)
 	want := "[{1 /0-4@0} {2 /0-2@4} {1 /4-6@6} {1 /6-8@8}]"
 	var got []string
 	for _, s := range b.spans[0] {
@@ -234,6 +234,42 @@ func TestSpansOfOneFileAreMerged(t *testing.T) {
 	}
 	if ref := b.files[1]; !bytes.Equal(b.pos[ref.start:ref.end], []byte{5}) {
 		t.Errorf("position %v", b.pos[ref.start:ref.end])
+	}
+}
+
+// A batch is bounded by what it becomes: empty lines of one byte are records of
+// more than a hundred.
+func TestBatchesAreBoundedByTheirRecords(t *testing.T) {
+	s := newSite(t)
+	s.cfg.Inputs[0].Format, s.cfg.Inputs[0].Validate = "text", ""
+	in, sp, closeAll := newTestIntake(t, s, time.Hour)
+	defer closeAll()
+	data := bytes.Repeat([]byte("\n"), 400_000)
+	for from := 0; from < len(data); {
+		n := in.plans[0].fit("/a", data[from:])
+		give(t, in, int64(from), string(data[from:from+n]))
+		from += n
+	}
+	if err := in.cut(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all is durable", func() bool { return in.inFlight.Load() == 0 })
+	r, err := sp.OpenChunk(sp.Chunks()[0].Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records int64
+	for i := range r.Len() {
+		b, err := r.Block(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records += b.Records; b.RawSize > batchWeight || b.RawSize < batchWeight/8 {
+			t.Errorf("block %d has %d bytes in %d records, want at most %d, and not many fewer", i, b.RawSize, b.Records, batchWeight)
+		}
+	}
+	if records != int64(len(data)) {
+		t.Errorf("%d records, want %d", records, len(data))
 	}
 }
 

@@ -3,6 +3,7 @@ package tailer
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,4 +143,58 @@ func (f *fixture) live(t *rapid.T, expr string) (text string) {
 		f.step()
 	}
 	return text
+}
+
+// oneLine is an Input's Fit: one line is enough for a span.
+func oneLine(_ string, data []byte) int {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1
+	}
+	return len(data)
+}
+
+func TestSpansFit(t *testing.T) {
+	const content = "a\n b\n c\n\n\nd\n e\nf\n g\n h\n"
+	for _, tt := range []struct {
+		name   string
+		change func(*Input)
+		spans  []string
+	}{
+		{"lines", func(*Input) {}, []string{"a\n", " b\n", " c\n", "\n", "\n", "d\n", " e\n", "f\n", " g\n", " h\n"}},
+		// An event begins with the next line only; the last one waits for its end, and is then handed on by the line.
+		{"events", func(in *Input) { in.Events = indented }, []string{"a\n b\n c\n\n\n", "d\n e\n", "f\n", " g\n", " h\n"}},
+		{"a stream", func(in *Input) {
+			in.Stream = func(data []byte, _ bool) int { return bytes.LastIndexByte(data, '\n') + 1 }
+		}, []string{"a\n", " b\n", " c\n", "\n", "\n", "d\n", " e\n", "f\n", " g\n", " h\n"}},
+	} {
+		for _, file := range []string{"a.log", "a.log.gz"} {
+			t.Run(tt.name+" of "+file, func(t *testing.T) {
+				f := newFixture(t, "*.log*")
+				f.kill()
+				f.o.Inputs[0].Fit = oneLine
+				tt.change(&f.o.Inputs[0])
+				f.o.Once = true
+				text := content
+				if file == "a.log.gz" {
+					text = string(pack(t, file, content, 1))
+				}
+				f.append(file, text)
+				f.start()
+				f.stop()
+				if err := f.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				f.want(content)
+				var spans []string
+				for _, e := range f.c.log {
+					if len(e.Data) > 0 {
+						spans = append(spans, string(e.Data))
+					}
+				}
+				if !slices.Equal(spans, tt.spans) {
+					t.Errorf("got %q, want %q", spans, tt.spans)
+				}
+			})
+		}
+	}
 }

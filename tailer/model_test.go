@@ -77,6 +77,7 @@ func newHistory(t *testing.T, rt *rapid.T) *history {
 	f := &fixture{t: t, dir: dir, c: newCollector(testLine), clock: &clock{time.Now()}}
 	f.o = Options{Inputs: []Input{{Name: "app", Include: []string{filepath.Join(dir, pattern)}, MaxLineSize: testLine}}, Poll: true}
 	f.o.MaxOpenFiles = rapid.SampledFrom([]int{1, 512}).Draw(rt, "max open")
+	f.o.Inputs[0].Fit = rapid.SampledFrom([]func(string, []byte) int{nil, oneLine}).Draw(rt, "fit")
 	h := &history{fixture: f, rt: rt, home: map[string]*gen{}, old: map[string][]*gen{}}
 	h.mode = rapid.SampledFrom([]string{"unique", "header", "identical"}).Draw(rt, "mode")
 	h.start()

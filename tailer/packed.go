@@ -165,7 +165,7 @@ func (t *Tailer) unpackSome(ctx context.Context, f *file) (bool, error) {
 		s.more(long)
 		n, parts, broken = f.frame(s.data)
 	}
-	if s.end == nil || len(s.data)-n > f.in.MaxLineSize {
+	if s.end == nil || f.more(s.data, n) {
 		t.enqueue(f)
 	}
 	if n > 0 {

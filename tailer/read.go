@@ -21,9 +21,34 @@ func frame(data []byte, limit int) (n, parts int) {
 	return parts * limit, parts
 }
 
-// frame is what to hand on of data, the bytes at f's offset: whole events.
-// broken says that n ends within one, which is too long.
+// frame is what to hand on of data, the bytes at f's offset: whole events, as
+// many as fit a span. broken says that n ends within one, which is too long.
 func (f *file) frame(data []byte) (n, parts int, broken bool) {
+	for fit := f.fit(data); fit < len(data); fit *= 2 {
+		// The file may have been as short when it was looked at.
+		if n, parts, broken = f.whole(data[:fit]); n > 0 {
+			return n, parts, broken
+		}
+	}
+	return f.whole(data)
+}
+
+// fit returns how many bytes of data are enough for one span.
+func (f *file) fit(data []byte) int {
+	if f.in.Fit == nil {
+		return len(data)
+	}
+	return f.in.Fit(f.pos.Path, data)
+}
+
+// more reports whether what is left of data, of which n bytes are handed on,
+// needs a turn of its own: there are more lines than fit, or parts.
+func (f *file) more(data []byte, n int) bool {
+	return len(data)-n > f.in.MaxLineSize || n > 0 && f.fit(data) < len(data)
+}
+
+// whole is frame for a span of any size.
+func (f *file) whole(data []byte) (n, parts int, broken bool) {
 	if f.in.Stream != nil {
 		if n = f.in.Stream(data, f.pos.Part > 0); n == 0 {
 			parts = max(0, len(data)-1) / f.in.MaxLineSize
@@ -171,8 +196,7 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 	if unread && n == 0 {
 		f.begun = append(f.begun, data[:min(len(data), anchorSize)]...)
 	}
-	// What is left may have parts that only a look of their own cuts off.
-	f.atEnd = end && len(data)-n <= f.in.MaxLineSize
+	f.atEnd = end && !f.more(data, n)
 	if f.drained = f.atEnd; !f.atEnd {
 		t.enqueue(f)
 	}
@@ -203,12 +227,33 @@ func (t *Tailer) release(ctx context.Context, f *file) error {
 	}
 	f.held = false
 	lines := bytes.LastIndexByte(data, '\n') + 1
-	if lines == 0 {
-		return nil
+	rest, err := t.emitLines(ctx, f, data[:lines])
+	if err != nil || len(rest) == 0 {
+		return err
 	}
-	err = t.emit(ctx, f, data[:lines], 0, false)
+	err = t.emit(ctx, f, rest, 0, false)
 	f.apart = true
 	return err
+}
+
+// emitLines hands on lines that wait for the rest of their event, as long as
+// there are more than fit a span, and returns those that are left.
+func (t *Tailer) emitLines(ctx context.Context, f *file, data []byte) (rest []byte, err error) {
+	for f.in.Events != nil {
+		n := f.fit(data)
+		if n == len(data) {
+			break
+		}
+		end := bytes.IndexByte(data[n-1:], '\n')
+		if n += end; end < 0 || n == len(data) {
+			break
+		}
+		if err := t.emit(ctx, f, data[:n], 0, false); err != nil {
+			return nil, err
+		}
+		f.apart, data = true, data[n:]
+	}
+	return data, nil
 }
 
 // readable takes back that f could not be read.
@@ -420,6 +465,10 @@ func (t *Tailer) leave(ctx context.Context, f *file, data []byte) error {
 // finish hands on the last bytes of f and the news that it is done. lost: more
 // bytes than these are known to be gone, or may be.
 func (t *Tailer) finish(ctx context.Context, f *file, data []byte, lost bool) error {
+	data, err := t.emitLines(ctx, f, data)
+	if err != nil {
+		return err
+	}
 	gone := max(0, f.size-f.pos.Offset)
 	if lost && gone > 0 {
 		f.in.lost.Add(gone)

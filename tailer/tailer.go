@@ -87,6 +87,11 @@ type Input struct {
 	// Unit is how many bytes characters have at least, 0 means 1: where the tailer
 	// itself says where bytes end, it is at a multiple of it.
 	Unit int
+
+	// Fit returns how many of the next bytes of the file at path are enough for
+	// one span, at least one: the lines of few bytes may become many. A span has
+	// more only where the first line, or event, does. nil: all.
+	Fit func(path string, data []byte) int
 }
 
 // Options configure a tailer.

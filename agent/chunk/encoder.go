@@ -46,6 +46,8 @@ type Encoder struct {
 	rules    []pathRule
 	stream   bool // JSON
 	edits    bool // JSON records differ from their lines
+
+	perLine, paths int64 // of PerLine: bytes of all files, and how often the path is added
 }
 
 // NewEncoder returns an encoder. It panics if o.Fields has a name that does
@@ -87,6 +89,7 @@ func NewEncoder(o EncoderOptions) *Encoder {
 	if e.edits && (!o.Validate || slices.Contains(e.fields, fieldMessage)) {
 		panic("chunk: only validated lines can be changed, and get no message")
 	}
+	e.measure()
 	return e
 }
 

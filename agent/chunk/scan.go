@@ -35,6 +35,9 @@ var faultText = [...]string{
 	endOfLine:   "unexpected end",
 }
 
+// longestFault is the most bytes of a record's error, the number behind it left out.
+const longestFault = len("line longer than max_line_size at byte ")
+
 // scanLine checks that the line starting at b[i] is one JSON object and finds
 // its end in the same pass: it returns the index of the line's newline, or
 // len(b), and ok. Otherwise it returns where the line is wrong, which is never
