@@ -4,65 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spoolship/spoolship/spool"
 )
-
-// serve opens the socket and answers on it until the returned function is
-// called. A socket that can't be had is worth a warning, not a stop: lines
-// come first.
-func (a *Agent) serve() func() {
-	path := a.setup.Load().cfg.Telemetry.Socket
-	if path == "" {
-		return func() {}
-	}
-	l, err := listen(path)
-	if err != nil {
-		a.o.Logger.Warn("no status socket", "error", err, "hint", "create its directory, or set [telemetry] socket")
-		return func() {}
-	}
-	srv := newServer(a.handler())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			a.o.Logger.Warn("status socket failed", "error", err)
-		}
-	}()
-	return func() {
-		_ = srv.Close() // its listener removes the socket
-		<-done
-	}
-}
-
-// listen makes the socket, replacing one that nobody answers on.
-func listen(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make the socket's directory: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		if c, dialErr := net.Dial("unix", path); dialErr == nil {
-			_ = c.Close()
-			return nil, fmt.Errorf("socket %s is in use by another process", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("remove the stale socket: %w", err)
-		}
-		l, err = net.Listen("unix", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return l, os.Chmod(path, 0o660)
-}
 
 func (a *Agent) handler() http.Handler {
 	mux := http.NewServeMux()

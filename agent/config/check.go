@@ -44,6 +44,9 @@ func (l *loader) checkTelemetry() {
 	if t.PProf && t.Listen == "" && !l.bad[listen] {
 		l.problem(profiles, complaint{"has a meaning only with listen; the socket always has profiles", "set listen, or remove the line"})
 	}
+	if t.StatusGroup != "" && t.Socket == t.StatusSocket() {
+		l.problem("telemetry.socket", complaint{"has the name of the socket for status_group", "choose another name in that directory"})
+	}
 	if t.Listen == "" || l.bad[listen] || onlyHere(t.Listen) {
 		return
 	}

@@ -24,6 +24,8 @@
 // template, is checked by the agent, which asks [Config.Where] for the line.
 package config
 
+import "path/filepath"
+
 // Config is the whole configuration. Load and Default return a fresh one that
 // belongs to the caller; nothing in this package changes it afterwards.
 type Config struct {
@@ -121,7 +123,13 @@ type Telemetry struct {
 	Socket string `toml:"socket"` // absolute path of a unix socket
 	Listen string `toml:"listen"` // HOST:PORT; "": not over TCP
 	PProf  bool   `toml:"pprof"`  // over TCP too
+
+	// StatusGroup may ask over a second socket, StatusSocket, that changes nothing.
+	StatusGroup string `toml:"status_group"` // name or number; "": there is none
 }
+
+// StatusSocket is the path of the socket for StatusGroup, beside Socket.
+func (t Telemetry) StatusSocket() string { return filepath.Join(filepath.Dir(t.Socket), "status.sock") }
 
 // Input is one [[input]]. Chunk and Key hold the merged values after Load.
 type Input struct {

@@ -89,8 +89,9 @@ var rules = map[string]rule{
 	"s3.upload_rate":           anyRate,
 	"s3.timeout":               between(100*ms, hour),
 
-	"telemetry.socket": socket,
-	"telemetry.listen": listen,
+	"telemetry.socket":       socket,
+	"telemetry.listen":       listen,
+	"telemetry.status_group": matching(32, `[A-Za-z0-9_.-]*`, "must be the name or number of a group", `for example "adm"`),
 
 	"input.name": matching(64, `[a-z0-9][a-z0-9_-]*`,
 		"must be 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit", ""),

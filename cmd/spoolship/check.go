@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -43,7 +44,7 @@ of this user. With --probe it also puts one empty object into the bucket,
 			}
 			defer dest.Close()
 			w := cmd.OutOrStdout()
-			bad := checkStateDir(w, c.Agent.StateDir)
+			bad := checkStateDir(w, c.Agent.StateDir) + checkSockets(w, c.Telemetry)
 			for i := range c.Inputs {
 				n, err := checkInput(w, c, i)
 				if err != nil {
@@ -85,6 +86,21 @@ func checkStateDir(w io.Writer, dir string) int {
 			return 1
 		}
 	}
+}
+
+// checkSockets tells of sockets whose place something else has; it returns how many.
+func checkSockets(w io.Writer, t config.Telemetry) (bad int) {
+	paths := []string{t.Socket}
+	if t.StatusGroup != "" {
+		paths = append(paths, t.StatusSocket())
+	}
+	for _, path := range paths {
+		if err := agent.CheckSocket(path); err != nil && !errors.Is(err, fs.ErrPermission) {
+			printf(w, "%v\n  move it away, or set [telemetry] socket to another path\n", err)
+			bad++
+		}
+	}
+	return bad
 }
 
 // examples is how many matches of an input are shown.

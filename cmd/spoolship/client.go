@@ -24,17 +24,35 @@ import (
 // client asks a running agent over its unix socket.
 type client struct {
 	socket string
+	look   string // the socket for those who may look alone; "": what is asked needs more
 	http   http.Client
+
+	guessed bool // the socket is the default one, since the configuration can't be read
 }
 
 func newClient(c *config.Config) *client {
+	cl := &client{socket: c.Telemetry.Socket}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "unix", c.Telemetry.Socket)
+		conn, err := d.DialContext(ctx, "unix", cl.socket)
+		if errors.Is(err, fs.ErrPermission) && cl.look != "" {
+			if second, looks := d.DialContext(ctx, "unix", cl.look); looks == nil {
+				return second, nil
+			}
+		}
+		return conn, err
 	}
-	return &client{socket: c.Telemetry.Socket, http: http.Client{
+	cl.http = http.Client{
 		Transport: &http.Transport{DialContext: dial, ResponseHeaderTimeout: time.Minute},
-	}}
+	}
+	return cl
+}
+
+// looking has the client use the socket for those who may look alone, where it may
+// not use the other.
+func (c *client) looking() *client {
+	c.look = config.Telemetry{Socket: c.socket}.StatusSocket()
+	return c
 }
 
 // connect returns a client of the running agent. That may run on an earlier
@@ -44,11 +62,18 @@ func connect(cmd *cobra.Command) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, _, err := config.Load(path, os.LookupEnv)
-	if err != nil {
-		printf(cmd.ErrOrStderr(), "spoolship: warning: %v\n", err)
+	c, _, wrong := config.Load(path, os.LookupEnv)
+	if wrong != nil {
+		for _, line := range errorLines(wrong) {
+			printf(cmd.ErrOrStderr(), "spoolship: warning: %s\n", line)
+		}
 	}
-	return newClient(c), nil
+	client := newClient(c)
+	f, err := os.Open(path)
+	if client.guessed = errors.Is(err, fs.ErrPermission); err == nil {
+		f.Close()
+	}
+	return client, nil
 }
 
 // patient waits for answers as long as it takes.
@@ -78,8 +103,13 @@ func (c *client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 	resp, err := c.http.Do(req)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, &exitError{err: fmt.Errorf("%w on %s", errNoAgent, c.socket), code: exitTemporary,
-			hint: "start it with: systemctl start spoolship (or spoolship run)"}
+		hint := "start it with: systemctl start spoolship (or spoolship run)"
+		if c.guessed {
+			hint = "use sudo: this user can't read the configuration, which may name another socket"
+		}
+		return nil, &exitError{err: fmt.Errorf("%w on %s", errNoAgent, c.socket), code: exitTemporary, hint: hint}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &exitError{err: fmt.Errorf("this user may not ask the agent on %s: permission denied", c.socket), code: exitFailure, hint: c.mayAsk()}
 	case err != nil:
 		return nil, fmt.Errorf("ask the agent on %s: %w", c.socket, err)
 	case resp.StatusCode != http.StatusOK:
@@ -97,6 +127,20 @@ func (c *client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 		return nil, fmt.Errorf("the agent answered %s: %w", resp.Status, said)
 	}
 	return resp.Body, nil
+}
+
+// mayAsk tells a user without rights on the socket how to get them.
+func (c *client) mayAsk() string {
+	group := ""
+	if info, err := os.Lstat(c.socket); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			group = groupName(st.Gid)
+		}
+	}
+	if group == "" || group == "root" {
+		return "use sudo; for users who may only look, set [telemetry] status_group"
+	}
+	return fmt.Sprintf("use sudo, or become a member of the group %s, which may also pause and reload; for users who may only look, set [telemetry] status_group", group)
 }
 
 // errorOfLines returns an error for each line of an answer, joined.

@@ -29,6 +29,7 @@ const (
 	exitFailure   = 1
 	exitUsage     = 2  // wrong command line or configuration
 	exitPartial   = 3  // some of it is done: rerun, or see what was reported
+	exitVanished  = 4  // the state directory vanished: a restart would ship everything again
 	exitTemporary = 75 // try again later (EX_TEMPFAIL of sysexits.h)
 )
 
@@ -38,6 +39,7 @@ Exit codes:
   1   failed
   2   the command line or the configuration is wrong
   3   done in part: damage was found, or a run was stopped before all was shipped
+  4   the state directory vanished while the agent ran: the unit starts no other
   75  try again later: another process has the state directory, or no agent answers
 `
 
@@ -81,6 +83,8 @@ func classify(err error) (code int, hint string) {
 		return exitUsage, ""
 	case errors.As(err, &locked):
 		return exitTemporary, "stop that process, or give this one a state_dir of its own"
+	case errors.Is(err, spool.ErrVanished):
+		return exitVanished, "put the directory back, or mount it again, and start the agent; without it the files are read anew, by start_at, and what was shipped is shipped again"
 	case errors.Is(err, agent.ErrIncomplete):
 		return exitPartial, "run it again to ship the rest"
 	case errors.Is(err, agent.ErrUnread):
@@ -92,14 +96,12 @@ func classify(err error) (code int, hint string) {
 // stateHint is what can be done about errors of the state directory.
 func stateHint(err error) string {
 	switch {
-	case errors.Is(err, spool.ErrVanished):
-		return "put the directory back if you can, then start the agent again; without it the files are read anew, by start_at"
 	case errors.Is(err, spool.ErrNoSpool):
 		return "the agent has not run yet, or [agent] state_dir is another directory"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, spool.ErrFull):
 		return "free space on that disk, or set [agent] state_dir to a directory on another one"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return "this user needs to own [agent] state_dir: chown it, or set it to a directory that it can write"
+		return "this user needs to own [agent] state_dir: " + ownerHint(err)
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		return "set [agent] state_dir to a directory that this user can write"
 	}

@@ -46,6 +46,7 @@ those there are keep their names and meaning.
 			if err != nil {
 				return err
 			}
+			c = c.looking()
 			if watch {
 				return watchStatus(cmd.Context(), c, cmd.OutOrStdout())
 			}

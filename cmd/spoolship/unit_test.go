@@ -3,10 +3,29 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
 )
+
+// systemd starts the agent again, but not where that can't help or would ship
+// everything once more.
+func TestUnitRestarts(t *testing.T) {
+	unit, err := os.ReadFile("../../packaging/spoolship.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("\nRestartPreventExitStatus=%d %d\n", exitUsage, exitVanished); !strings.Contains(string(unit), want) {
+		t.Errorf("the unit has no line %q", want)
+	}
+	for _, code := range []string{fmt.Sprint("  ", exitVanished, " "), fmt.Sprint("  ", exitPartial, " "), fmt.Sprint("  ", exitTemporary, " ")} {
+		if !strings.Contains(exitHelp, code) {
+			t.Errorf("the help does not know exit code %s", code)
+		}
+	}
+}
 
 // The unit's sandbox leaves an exposure of 1.5 or less of 10, by systemd's own
 // count (its threshold is in tenths).

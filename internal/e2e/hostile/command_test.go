@@ -59,6 +59,12 @@ type proc struct {
 // start runs the binary with args; it ends with the test at the latest.
 func start(t *testing.T, args ...string) *proc {
 	t.Helper()
+	return startAs(t, syscall.Credential{Uid: nobody, Gid: nobody}, args...)
+}
+
+// startAs is start as another user, where the tests run as root.
+func startAs(t *testing.T, as syscall.Credential, args ...string) *proc {
+	t.Helper()
 	p := &proc{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.out.changed, p.err.changed = make(chan struct{}), make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
@@ -66,7 +72,7 @@ func start(t *testing.T, args ...string) *proc {
 	p.cmd.Dir = "/"
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() == 0 {
-		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+		p.cmd.SysProcAttr.Credential = &as
 	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

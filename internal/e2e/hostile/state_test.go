@@ -55,7 +55,7 @@ func TestStateDirectory(t *testing.T) {
 			w.configure()
 			says := slices.Concat(c.says, []string{"state directory", dir})
 			check := w.command("check").exits(1)
-			if matching(check.out.String(), []string{"state directory " + w.cfg.StateDir + ": ", "make it belong"}) != 1 {
+			if matching(check.out.String(), []string{"state directory " + w.cfg.StateDir + ": ", "can't write"}) != 1 {
 				t.Errorf("check does not say it:\n%s", check.out.String())
 			}
 			w.command("run", "--once").exits(1).complaint(says...)
@@ -223,7 +223,8 @@ func TestStateRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.log("a.log", events(10))
-			p.exits(1)
+			code := p.code()
+			row(t, code == 4, "the state directory is "+c.name, fmt.Sprintf("exit code %d", code), "4, on which the unit starts no other")
 			if matching(p.err.String(), []string{"spoolship: error: ", "state directory was removed", w.cfg.StateDir}) != 1 {
 				t.Errorf("no line, or more than one, about it:\n%s", p.err.String())
 			}
