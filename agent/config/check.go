@@ -89,6 +89,7 @@ func (l *loader) checkS3() {
 		}
 		l.problem("s3.bucket", complaint{"is missing", hint})
 	}
+	l.checkAWS()
 	l.checkKeys()
 	l.checkRole()
 	l.checkObjects()

@@ -112,6 +112,7 @@ type S3 struct {
 	CAFile     string `toml:"ca_file"` // absolute
 	Proxy      string `toml:"proxy"`   // URL
 
+	Checksum    string   `toml:"checksum"`    // auto, sha256, md5
 	Conditional string   `toml:"conditional"` // auto, always, never
 	MaxUploads  int      `toml:"max_uploads"`
 	UploadRate  Rate     `toml:"upload_rate"` // 0: no limit

@@ -36,6 +36,7 @@ func Default() *Config {
 			SessionName:  "spoolship",
 			RoleDuration: Duration(time.Hour),
 			ContentType:  "application/x-ndjson",
+			Checksum:     "auto",
 			Conditional:  "auto",
 			MaxUploads:   4,
 			Timeout:      Duration(5 * time.Minute),

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 )
@@ -82,6 +84,52 @@ func metadataPairs(v any) complaint {
 		}
 	}
 	return pairs(s, metadataText, "names of letters, digits, _, . and -, and values of printable ASCII")
+}
+
+// bucketName is the common part of
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+var awsClasses = oneOrNone("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "REDUCED_REDUNDANCY")
+
+// checkAWS refuses names that AWS does not have. Other stores have others.
+func (l *loader) checkAWS() {
+	s := l.cfg.S3
+	if !isAWS(s.Endpoint) || l.bad["s3.endpoint"] {
+		return
+	}
+	for _, key := range []struct {
+		path  string
+		found complaint
+	}{{"s3.bucket", awsBucket(s.Bucket)}, {"s3.storage_class", awsClass(s.StorageClass)}} {
+		if key.found != (complaint{}) && l.has(key.path) && !l.bad[key.path] {
+			key.found.hint += "; for a store other than AWS, set endpoint"
+			l.problem(key.path, key.found)
+		}
+	}
+}
+
+// isAWS reports whether an endpoint belongs to AWS, as the default does.
+func isAWS(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return endpoint == "" || err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn"))
+}
+
+// awsBucket checks the name of a bucket of AWS.
+func awsBucket(name string) complaint {
+	if _, notAddr := netip.ParseAddr(name); bucketName.MatchString(name) && !strings.Contains(name, "..") && notAddr != nil {
+		return complaint{}
+	}
+	return complaint{"must be 3 to 63 of a-z, 0-9, dots and hyphens, the first and last a letter or digit", "use the name that the S3 console shows"}
+}
+
+// awsClass checks a storage class of AWS.
+func awsClass(name string) complaint {
+	c := awsClasses(name)
+	if c != (complaint{}) {
+		c.hint = "choose one of them"
+	}
+	return c
 }
 
 // checkObjects refuses settings of objects that would be without effect.

@@ -57,12 +57,12 @@ var mistakes = []struct {
 	{"unknown keys", s3Part + "regoin = \"x\"\nstate_dir = \"/x\"\nzzz = 1\n" + inputPart + "[chunks]\n\"a b\" = 1\n", []string{
 		`FILE:3: s3.regoin: is not a known key; did you mean "region"?`,
 		`FILE:4: s3.state_dir: is not a known key; it belongs in [agent]`,
-		`FILE:5: s3.zzz: is not a known key; known keys here: accelerate, access_key_id, access_key_id_file, acl, bucket, bucket_key, ca_file, conditional, content_type, credentials_file, dualstack, duration, encryption, endpoint, expected_bucket_owner, external_id, fips, key, kms_key_id, max_uploads, metadata, path_style, prefix, profile, proxy, region, request_payer, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, storage_class, sts_endpoint, tags, timeout, upload_rate`,
+		`FILE:5: s3.zzz: is not a known key; known keys here: accelerate, access_key_id, access_key_id_file, acl, bucket, bucket_key, ca_file, checksum, conditional, content_type, credentials_file, dualstack, duration, encryption, endpoint, expected_bucket_owner, external_id, fips, key, kms_key_id, max_uploads, metadata, path_style, prefix, profile, proxy, region, request_payer, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, storage_class, sts_endpoint, tags, timeout, upload_rate`,
 		`FILE:9: chunks: is not a known key; did you mean "chunk"?`,
 	}},
 	{"keys are case-sensitive", s3Part + "Region = \"x\"\n\"a.b\\n\" = 1\n" + inputPart, []string{
 		`FILE:3: s3.Region: is not a known key; did you mean "region"?`,
-		`FILE:4: s3."a.b\n": is not a known key; known keys here: accelerate, access_key_id, access_key_id_file, acl, bucket, bucket_key, ca_file, conditional, content_type, credentials_file, dualstack, duration, encryption, endpoint, expected_bucket_owner, external_id, fips, key, kms_key_id, max_uploads, metadata, path_style, prefix, profile, proxy, region, request_payer, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, storage_class, sts_endpoint, tags, timeout, upload_rate`,
+		`FILE:4: s3."a.b\n": is not a known key; known keys here: accelerate, access_key_id, access_key_id_file, acl, bucket, bucket_key, ca_file, checksum, conditional, content_type, credentials_file, dualstack, duration, encryption, endpoint, expected_bucket_owner, external_id, fips, key, kms_key_id, max_uploads, metadata, path_style, prefix, profile, proxy, region, request_payer, role_arn, secret_access_key, secret_access_key_file, session_name, session_token, storage_class, sts_endpoint, tags, timeout, upload_rate`,
 	}},
 	{"wrong types", `agent = 5
 [spool]
@@ -208,7 +208,7 @@ level = 1
 		`FILE:25: input[3].chunk.level: has no meaning with compression = "none" (got 1); remove the line`,
 	}},
 	{"s3", inputPart + `[s3]
-bucket = "My_Bucket"
+bucket = "my/bucket"
 region = "eu central"
 prefix = "/events/"
 key = ""
@@ -218,7 +218,7 @@ max_uploads = 0
 timeout = "1ms"
 upload_rate = "1KiB/s"
 `, []string{
-		`FILE:5: s3.bucket: must be 3 to 63 of a-z, 0-9, dots and hyphens, the first and last a letter or digit (got "My_Bucket"); use the name that the S3 console shows`,
+		`FILE:5: s3.bucket: must be the name of a bucket alone (got "my/bucket"); put what follows it into prefix`,
 		`FILE:6: s3.region: must be the name of a region (got "eu central"); for example "eu-central-1"`,
 		`FILE:7: s3.prefix: must not begin with "/" (got "/events/"); leave the first slash out`,
 		`FILE:8: s3.key: must not be empty (got ""); remove the line to use the default`,
@@ -243,7 +243,7 @@ proxy = "http://me:pass@proxy:3128"
 		`FILE:7: s3.metadata: must be name=value, several joined by commas, each name once (got "team"); for example "team=ops,env=prod"`,
 		`FILE:8: s3.tags: must be name=value, several joined by commas, each name once (got "a=b,a=c"); for example "team=ops,env=prod"`,
 		`FILE:9: s3.acl: must not make logs public (got "public-read"); use private, bucket-owner-read or bucket-owner-full-control`,
-		`FILE:10: s3.storage_class: must be STANDARD, STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING, GLACIER_IR, GLACIER or DEEP_ARCHIVE, or empty (got "COLD")`,
+		`FILE:10: s3.storage_class: must be STANDARD, STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING, GLACIER_IR, GLACIER, DEEP_ARCHIVE or REDUCED_REDUNDANCY, or empty (got "COLD"); choose one of them; for a store other than AWS, set endpoint`,
 		`FILE:11: s3.encryption: must not be a key of the client's: every reader of the bucket would need it (got "SSE-C"); use "AES256" or "aws:kms"`,
 		`FILE:12: s3.kms_key_id: must be the id, ARN or alias of a KMS key (got "a b"); for example "alias/logs"`,
 		`FILE:13: s3.expected_bucket_owner: must be the 12 digits of an AWS account (got "123"); the owner of the bucket sees them in the console, at the top right`,

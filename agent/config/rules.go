@@ -55,7 +55,7 @@ var rules = map[string]rule{
 	"chunk.compression": oneOf("gzip", "zstd", "none"),
 
 	"s3.bucket":                 bucket,
-	"s3.region":                 matching(64, `[A-Za-z0-9-]*`, "must be the name of a region", `for example "eu-central-1"`),
+	"s3.region":                 matching(63, `[A-Za-z0-9_-]*`, "must be the name of a region", `for example "eu-central-1"`),
 	"s3.prefix":                 prefix,
 	"s3.key":                    notEmpty,
 	"s3.endpoint":               endpoint,
@@ -78,12 +78,13 @@ var rules = map[string]rule{
 	"s3.metadata":              metadataPairs,
 	"s3.tags":                  tagPairs,
 	"s3.acl":                   canned,
-	"s3.storage_class":         oneOrNone("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"),
+	"s3.storage_class":         matching(64, `[A-Za-z0-9_-]*`, "must be the name of a storage class", `for example "STANDARD_IA"`),
 	"s3.encryption":            encryption,
 	"s3.kms_key_id":            matching(2048, `[A-Za-z0-9:/_-]*`, "must be the id, ARN or alias of a KMS key", `for example "alias/logs"`),
 	"s3.expected_bucket_owner": matching(12, `|[0-9]{12}`, "must be the 12 digits of an AWS account", "the owner of the bucket sees them in the console, at the top right"),
 	"s3.ca_file":               absoluteOrEmpty,
 	"s3.proxy":                 proxy,
+	"s3.checksum":              oneOf("auto", "sha256", "md5"),
 	"s3.conditional":           oneOf("auto", "always", "never"),
 	"s3.max_uploads":           between(1, 256),
 	"s3.upload_rate":           anyRate,
@@ -257,23 +258,17 @@ func listen(v any) complaint {
 var hostName = matching(253, `|[A-Za-z0-9][A-Za-z0-9._-]*`,
 	"must be letters, digits, dots, _ and -, at most 253 of them", "")
 
-// bucketName is the common part of
-// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-
+// bucket is what no store has as a name; awsBucket says more.
 func bucket(v any) complaint {
+	const longest = 255
 	s := v.(string)
-	_, notAddr := netip.ParseAddr(s)
 	switch {
 	case strings.HasPrefix(s, "arn:"):
 		return complaint{"must be a name, not an ARN", "use the last part of the ARN, or the access point's alias"}
 	case strings.Contains(s, "/"):
 		return complaint{"must be the name of a bucket alone", "put what follows it into prefix"}
-	case !bucketName.MatchString(s) || strings.Contains(s, "..") || notAddr == nil:
-		return complaint{
-			"must be 3 to 63 of a-z, 0-9, dots and hyphens, the first and last a letter or digit",
-			"use the name that the S3 console shows",
-		}
+	case s == "" || len(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`?#%{}"\`, r) }):
+		return complaint{"must be the name of a bucket: 1 to 255 printable characters of ASCII", "use the name that the store shows"}
 	}
 	return complaint{}
 }

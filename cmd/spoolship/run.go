@@ -145,7 +145,7 @@ func s3Options(c *config.Config) (s3.Options, error) {
 		return s3.Options{}, &exitError{err: err, code: exitUsage}
 	}
 	return s3.Options{
-		Bucket: c.S3.Bucket, Region: c.S3.Region, Endpoint: c.S3.Endpoint, PathStyle: c.S3.PathStyle,
+		Bucket: c.S3.Bucket, Region: c.S3.Region, Endpoint: c.S3.Endpoint, PathStyle: c.S3.PathStyle, Checksum: c.S3.Checksum,
 		Access: s3.Access{
 			AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: string(c.S3.SecretAccessKey), SessionToken: string(c.S3.SessionToken),
 			AccessKeyIDFile: c.S3.AccessKeyIDFile, SecretAccessKeyFile: c.S3.SecretAccessKeyFile,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,18 +19,20 @@ const maxRetryAfter = time.Hour
 // the body is not an S3 error document.
 type answer struct {
 	status  int
+	tls     bool // it came over TLS: its certificate was verified
 	header  http.Header
 	body    []byte
 	long    bool   // the body goes on beyond maxAnswer
 	code    string // <Code>, for example "AccessDenied"
 	message string // <Message>
 	region  string // <Region>: the region that the request should be signed for
+	host    string // <Endpoint>: the host that it should be sent to
 }
 
 // readAnswer reads the answer. The answer is returned even when its body breaks
 // off, which is the error.
 func readAnswer(r *http.Response) (*answer, error) {
-	a := &answer{status: r.StatusCode, header: r.Header}
+	a := &answer{status: r.StatusCode, tls: r.TLS != nil, header: r.Header}
 	body, err := io.ReadAll(r.Body)
 	a.body = bytes.TrimSpace(body)
 	a.parse()
@@ -44,10 +47,11 @@ func readAnswer(r *http.Response) (*answer, error) {
 //	<Error><Code>…</Code><Message>…</Message><Region>…</Region>…</Error>
 func (a *answer) parse() {
 	var doc struct {
-		XMLName xml.Name
-		Code    string
-		Message string
-		Region  string
+		XMLName  xml.Name
+		Code     string
+		Message  string
+		Region   string
+		Endpoint string
 	}
 	if xml.Unmarshal(a.body, &doc) != nil || doc.XMLName.Local != "Error" {
 		return
@@ -56,12 +60,21 @@ func (a *answer) parse() {
 		a.code = doc.Code
 		a.message = strings.TrimSpace(doc.Message)
 	}
-	if isName(doc.Region) {
+	if isRegion(doc.Region) {
 		a.region = doc.Region
+	}
+	if isName(doc.Endpoint) {
+		a.host = doc.Endpoint
 	}
 }
 
-// isName says whether text can be a code or a region: these are compared,
+// isRegion reports whether text can be a region, which becomes a part of a host's
+// name.
+func isRegion(text string) bool {
+	return isName(text) && len(text) <= 63 && !strings.Contains(text, ".")
+}
+
+// isName reports whether text can be a code or a host: these are compared,
 // counted and shown, so nothing else may pass for one.
 func isName(text string) bool {
 	return len(text) <= 100 && text != "" && strings.Trim(text, nameCharacters) == ""
@@ -84,10 +97,23 @@ func (a *answer) requestID() string { return a.header.Get("X-Amz-Request-Id") }
 
 // bucketRegion is the bucket's real region, "" if the answer does not name it.
 func (a *answer) bucketRegion() string {
-	if region := a.header.Get("X-Amz-Bucket-Region"); isName(region) {
+	if region := a.header.Get("X-Amz-Bucket-Region"); isRegion(region) {
 		return region
 	}
 	return a.region
+}
+
+// location is where a redirection leads to, as a URL without path, query or
+// credentials; "" if it does not say.
+func (a *answer) location() string {
+	u, err := url.Parse(a.header.Get("Location"))
+	switch {
+	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && isName(strings.NewReplacer(":", "", "[", "", "]", "").Replace(u.Host)):
+		return u.Scheme + "://" + u.Host
+	case a.host != "":
+		return "https://" + a.host
+	}
+	return ""
 }
 
 // names says whether the error document speaks of a header.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -15,8 +16,8 @@ import (
 type attempt struct {
 	object    *sink.Object
 	body      *body
-	place     place       // where it goes
-	turn      int         // of the bearings that said so
+	target                // where it goes and how it asks
+	md5       []byte      // of the object; nil if nobody needs it
 	begun     atomic.Bool // the request's head was written, so its end may have been
 	answer    *answer     // nil if none came
 	err       error       // of the SDK or the network
@@ -48,7 +49,8 @@ type body struct {
 	ctx    context.Context // of the attempt: it ends the waiting
 	size   int64
 	read   int64
-	err    error // the reader's, which is not the destination's fault
+	md5    hash.Hash // of what was read, unless nil
+	err    error     // the reader's, which is not the destination's fault
 }
 
 // Len is the number of bytes to come.
@@ -62,6 +64,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.reader.Read(p[:b.pace.most(min(int64(len(p)), left))])
 	b.read += int64(n)
+	if b.md5 != nil {
+		b.md5.Write(p[:n])
+	}
 	if errors.Is(err, io.EOF) && b.read < b.size {
 		err = fmt.Errorf("the object ends after %d of %d bytes: %w", b.read, b.size, io.ErrUnexpectedEOF)
 	}

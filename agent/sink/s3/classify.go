@@ -30,16 +30,6 @@ func (p place) classify(a *attempt, now time.Time) error {
 	return e
 }
 
-// stored says whether the answer confirms the object.
-func (a *attempt) stored() bool {
-	r := a.answer
-	if r.status != http.StatusOK || r.header.Get("Etag") == "" || r.isDocument() || r.long {
-		return false
-	}
-	sum := r.header.Get("X-Amz-Checksum-Sha256")
-	return sum == "" || sum == checksum(a.object)
-}
-
 // refused classifies an answer that is not a confirmation; nil means that the
 // key exists and IfAbsent asked for that.
 func (p place) refused(a *attempt, r *answer) *sink.Error {
@@ -48,15 +38,19 @@ func (p place) refused(a *attempt, r *answer) *sink.Error {
 		// S3 may find an error after it has sent the status line.
 		return fromRule(r, r.code, ruleFor(r.code, http.StatusInternalServerError))
 	case r.status < 300:
-		e := fromRule(r, codeNotS3, rule{sink.Temporary, hintNotS3, true})
+		e := fromRule(r, codeNotS3, a.unproved())
 		e.Spoilt = true // a checksum that differs may be that of what is stored
 		return e
 	case r.status == http.StatusPreconditionFailed && a.object.IfAbsent:
 		return existing(r)
 	case a.object.IfAbsent && unconditional(r):
 		return fromRule(r, "NotImplemented", rule{class: sink.NotConditional})
+	case a.refusedExpect():
+		return fromRule(r, statusCode(r.status), rule{class: sink.Config, hint: hintExpect})
 	case r.status < 400:
 		return p.redirected(r)
+	case a.refusedChecksum() && r.names("x-amz-checksum"):
+		return fromRule(r, r.code, rule{class: sink.Config, hint: hintChecksum})
 	case r.status < 500 && !r.fromS3():
 		return fromRule(r, codeNotS3, rule{class: sink.Config, hint: hintNotS3})
 	}
@@ -64,10 +58,11 @@ func (p place) refused(a *attempt, r *answer) *sink.Error {
 }
 
 // existing decides on a 412 to a conditional request. Only S3's own word counts
-// as "delivered"; if something else said it, the request goes out once more
-// without the condition, which is safe because it puts the same object.
+// as "delivered": its error document, or no document and a request id. If
+// something else said it, the request goes out once more without the condition,
+// which is safe because it puts the same object.
 func existing(r *answer) *sink.Error {
-	if r.code == "PreconditionFailed" || r.code == "" && r.fromS3() {
+	if r.code == "PreconditionFailed" || len(r.body) == 0 && r.requestID() != "" {
 		return nil
 	}
 	return fromRule(r, codeNotS3, rule{sink.NotConditional, hintNotS3, true})
@@ -82,10 +77,19 @@ func unconditional(r *answer) bool {
 // redirected classifies a redirection: S3's name another region, others come
 // from portals.
 func (p place) redirected(r *answer) *sink.Error {
+	to := r.location()
 	if r.code == "" && r.bucketRegion() == "" {
-		return fromRule(r, codeNotS3, rule{class: sink.Temporary, hint: hintNotS3})
+		ru := rule{class: sink.Temporary, hint: hintNotS3}
+		if to != "" {
+			ru.hint = fmt.Sprintf("{endpoint} did not answer like S3, but sends on to %s, which is not followed: set s3.endpoint = %q if that is the store; else a proxy or a login page answers in its place", to, to)
+		}
+		return fromRule(r, codeNotS3, ru)
 	}
-	return p.byCode(r)
+	e := p.byCode(r)
+	if to != "" {
+		e.Hint += "; the answer names " + to
+	}
+	return e
 }
 
 // byCode looks the answer's code up, and its status if the code is unknown.

@@ -2,6 +2,8 @@ package s3
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net"
@@ -15,7 +17,7 @@ import (
 	"github.com/spoolship/spoolship/agent/sink/sinktest"
 )
 
-var testPlace = newPlace("logs", "eu-central-1", nil)
+var testPlace = newPlace(Options{Bucket: "logs"}, "eu-central-1", nil)
 
 // answered makes an attempt that got that answer.
 func answered(status int, code string, headers ...string) *attempt {
@@ -139,7 +141,8 @@ func TestExists(t *testing.T) {
 		exists   bool
 	}{
 		"asked":                   {answered(412, "PreconditionFailed"), true, true},
-		"asked, no document":      {answered(412, ""), true, true},
+		"asked, no document":      {answered(412, "", "X-Amz-Request-Id", "1"), true, true},
+		"asked, nothing at all":   {answered(412, ""), true, false},
 		"not asked":               {answered(412, "PreconditionFailed"), false, false},
 		"asked, another document": {answered(412, "AccessDenied"), true, false},
 	} {
@@ -151,12 +154,14 @@ func TestExists(t *testing.T) {
 }
 
 func TestStored(t *testing.T) {
-	ok := func() *attempt { return answered(200, "", "Etag", `"e"`) }
-	confirmed := ok()
-	confirmed.answer.header.Set("X-Amz-Checksum-Sha256", checksum(confirmed.object))
+	ok := func() *attempt {
+		a := answered(200, "", "Etag", `"e"`)
+		a.answer.header.Set(headerSHA256, base64.StdEncoding.EncodeToString(a.object.SHA256[:]))
+		return a
+	}
 	cancelledLate := ok()
 	cancelledLate.cancelled = context.Canceled
-	for name, a := range map[string]*attempt{"plain": ok(), "with checksum": confirmed, "cancelled after the answer": cancelledLate} {
+	for name, a := range map[string]*attempt{"with checksum": ok(), "cancelled after the answer": cancelledLate} {
 		if err := testPlace.classify(a, time.Now()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -204,23 +209,29 @@ func TestRetryAfter(t *testing.T) {
 // Whatever comes back, classify neither panics nor takes it for an existing or
 // stored object unless it looks like S3.
 func FuzzAnswer(f *testing.F) {
+	md5 := strings.Repeat("0123456789abcdef", 2)
+	sum, err := hex.DecodeString(md5)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add(200, "<Error><Code>InternalError</Code></Error>", "", "\"e\"", true)
+	f.Add(200, "{}", "", md5, true)
 	f.Add(412, "<?xml version=\"1.0\"?><Error><Code>PreconditionFailed</Code></Error>", "", "", true)
 	f.Add(503, "<Error><Code>SlowDown</Code><Message>x</Message></Error>", "120", "", false)
 	f.Add(301, "<html>", "Fri, 02 Jan 2026 03:04:00 GMT", "", false)
 	f.Add(200, "\xff<", "-1", "e", false)
 	f.Fuzz(func(t *testing.T, status int, doc, retry, etag string, ifAbsent bool) {
 		a := answered(status, "", "Retry-After", retry, "Etag", etag)
-		a.object.IfAbsent = ifAbsent
+		a.object.IfAbsent, a.md5 = ifAbsent, sum
 		a.answer.body = []byte(strings.TrimSpace(doc))
 		a.answer.parse()
 		switch err := testPlace.classify(a, time.Now()); err {
 		case nil:
-			if status != 200 || etag == "" || strings.HasPrefix(strings.TrimSpace(doc), "<") {
+			if status != 200 || !strings.Contains(strings.ToLower(etag), md5) || strings.HasPrefix(strings.TrimSpace(doc), "<") {
 				t.Fatal("taken for stored")
 			}
 		case sink.ErrExists:
-			if status != 412 || !ifAbsent || len(a.answer.body) != 0 && a.answer.code != "PreconditionFailed" {
+			if status != 412 || !ifAbsent || a.answer.code != "PreconditionFailed" {
 				t.Fatal("taken for existing")
 			}
 		default:

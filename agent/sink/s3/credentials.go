@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -110,12 +111,16 @@ func stampOf(files []string) string {
 // signer signs with the credentials it is given. The SDK's own keeps the key it
 // derived for an access key id, and would go on with it when only the secret
 // was corrected.
+//
+// Accept-Encoding is left out: Google rewrites the header before it checks the
+// signature, and the transport asks for no compression either way.
 type signer struct{}
 
 // SignHTTP implements the SDK's HTTPSignerV4.
 func (signer) SignHTTP(ctx context.Context, c aws.Credentials, r *http.Request, payloadHash, service, region string,
 	at time.Time, options ...func(*v4.SignerOptions),
 ) error {
+	r.Header.Del("Accept-Encoding")
 	s := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	return s.SignHTTP(ctx, c, r, payloadHash, service, region, at, options...)
 }
@@ -136,7 +141,7 @@ func (k *keyring) clean(text string) string {
 	if len(k.access.ExternalID) > 5 { // a shorter one is part of words
 		text = strings.ReplaceAll(text, k.access.ExternalID, "[external id]")
 	}
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }), " ")
 	if len(text) > maxText {
 		text = text[:maxText] + "…"
 	}

@@ -12,7 +12,9 @@
 // payload hash of Signature Version 4 and as the object's checksum, both as
 // plain headers. So the body is read once, no trailer encoding is needed (many
 // stores refuse it), and the store itself turns away bytes that were damaged on
-// the way. There is no Content-Encoding: a reader gets the bytes that were put.
+// the way. A store that does not take the checksum gets Content-MD5 instead, for
+// which the body is read once more. There is no Content-Encoding: a reader gets
+// the bytes that were put.
 //
 // A conditional request (Object.IfAbsent) says "Expect: 100-continue": it is
 // sent where an earlier attempt is in doubt, so "exists already" is a likely
@@ -22,16 +24,26 @@
 // # Success
 //
 // An object counts as stored if the answer is 200, has an ETag, has no HTML or
-// error document as its body, and repeats the checksum if it names one. Any
-// other answer of the 2xx family comes from something that is not S3, and is an
-// error that leaves the object in doubt.
+// error document as its body, and proves that a store has the object: it repeats
+// the checksum, or its ETag is the object's MD5. Once an endpoint has repeated a
+// checksum, and from the start at AWS, only that counts; a Sink remembers it until
+// it is closed, and a new one begins with either proof. Where objects are encrypted
+// with keys of KMS or of the customer, their ETags are not their MD5; there a
+// request id is believed over TLS, or beside the name of that encryption. Any other
+// answer of the 2xx family comes from something that is not S3, and is an error
+// that leaves the object in doubt.
 //
 // # Corrections
 //
 // Where S3 names the bucket's region, later requests are signed for it and, at
 // AWS, go to its endpoint. Where this machine's clock is too wrong for a
-// signature, later requests carry the server's time. Both are told once, as
-// sink.Adapted; a correction that does not help is an operator's matter.
+// signature, later requests carry the server's time. Where x-amz-checksum-sha256
+// is refused, Content-MD5 takes its place, and where a proxy answers 417 to
+// "Expect: 100-continue", it is left out. Each is told once, as sink.Adapted.
+//
+// Anybody who answers can make such claims, so two are followed between two
+// successes, or in a minute. A region that leads to no answer is given up for the
+// one that was set. A redirection to a URL is never followed.
 //
 // # Connections
 //

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,4 +44,10 @@ func newSink(t *testing.T, o Options) *Sink {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// confirm answers as S3 does to an object that it has stored.
+func confirm(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("ETag", `"x"`)
+	w.Header().Set(headerSHA256, r.Header.Get(headerSHA256))
 }

@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -38,15 +37,8 @@ func customize(stack *middleware.Stack) error {
 func setPayloadHash(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
 	middleware.InitializeOutput, middleware.Metadata, error,
 ) {
-	put, ok := in.Parameters.(*awss3.PutObjectInput)
-	if !ok {
-		return middleware.InitializeOutput{}, middleware.Metadata{}, fmt.Errorf("unexpected S3 call with %T", in.Parameters)
-	}
-	sum, err := base64.StdEncoding.DecodeString(*put.ChecksumSHA256)
-	if err != nil {
-		return middleware.InitializeOutput{}, middleware.Metadata{}, err
-	}
-	return next.HandleInitialize(v4.SetPayloadHash(ctx, hex.EncodeToString(sum)), in)
+	sum := attemptOf(ctx).object.SHA256
+	return next.HandleInitialize(v4.SetPayloadHash(ctx, hex.EncodeToString(sum[:])), in)
 }
 
 // keepAnswer stores the answer in the attempt of ctx, whatever it is. The SDK

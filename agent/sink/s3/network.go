@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/aws/smithy-go"
@@ -26,10 +27,31 @@ func (p place) unanswered(a *attempt) *sink.Error {
 		e.Code, e.Err = codeCancelled, a.cancelled
 		return e
 	}
-	var hint string
-	e.Code, e.Class, hint = diagnose(a.err)
-	e.Hint = p.hint(hint)
+	p.explain(e, a.err)
 	return e
+}
+
+// explain fills in code, class and hint of a failure to send or to be answered.
+func (p place) explain(e *sink.Error, err error) {
+	var hint string
+	e.Code, e.Class, hint = diagnose(err)
+	if !p.pathStyle && strings.HasPrefix(unknownHost(err), p.bucket+".") && !p.aws() {
+		hint = hintPathStyle
+	}
+	e.Hint = p.hint(hint)
+}
+
+// unknownHost is the host whose name is not known, or not in its certificate.
+func unknownHost(err error) string {
+	var dns *net.DNSError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &dns):
+		return dns.Name
+	case errors.As(err, &host):
+		return host.Host
+	}
+	return ""
 }
 
 // innermost leaves out what the SDK and net/http put around an error: the name

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,11 @@ type Options struct {
 	Endpoint string
 	// PathStyle puts the bucket into the path, not into the host name.
 	PathStyle bool
+
+	// Checksum is how the store is told what an object's bytes must be: "sha256"
+	// (x-amz-checksum-sha256), "md5" (Content-MD5), or "auto", which is also "":
+	// the first of them that the store takes.
+	Checksum string
 
 	Access
 	ObjectOptions
@@ -88,6 +94,9 @@ func (o Options) check() error {
 	if o.UploadRate < 0 {
 		errs = append(errs, fmt.Errorf("s3.upload_rate: must not be negative (got %d)", o.UploadRate))
 	}
+	if !slices.Contains([]string{"", "auto", "sha256", "md5"}, o.Checksum) {
+		errs = append(errs, errors.New("s3.checksum: must be auto, sha256 or md5"))
+	}
 	if o.Endpoint != "" {
 		errs = append(errs, checkEndpoint("s3.endpoint", o.Endpoint))
 	}
@@ -97,8 +106,8 @@ func (o Options) check() error {
 	return errors.Join(errs...)
 }
 
-// checkEndpoint accepts scheme://host[:port][/path]. It quotes no URL that may
-// hold a password.
+// checkEndpoint accepts scheme://host[:port][/path]. It quotes none: what
+// was pasted by mistake may be a secret.
 func checkEndpoint(setting, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	switch {

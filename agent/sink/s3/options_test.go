@@ -43,15 +43,15 @@ func TestRegion(t *testing.T) {
 	if _, err := New(t.Context(), Options{Bucket: "b"}); err == nil || !strings.Contains(err.Error(), "s3.region") {
 		t.Errorf("no region: %v", err)
 	}
-	if s := newSink(t, Options{Bucket: "b", Endpoint: "http://127.0.0.1:1"}); s.here.place.region != fallbackRegion {
-		t.Errorf("region at an endpoint: %q", s.here.place.region)
+	if s := newSink(t, Options{Bucket: "b", Endpoint: "http://127.0.0.1:1"}); s.state.now.region != fallbackRegion {
+		t.Errorf("region at an endpoint: %q", s.state.now.region)
 	}
 	t.Setenv("AWS_REGION", "ap-south-1")
-	if s := newSink(t, Options{Bucket: "b"}); s.here.place.region != "ap-south-1" {
-		t.Errorf("region from the environment: %q", s.here.place.region)
+	if s := newSink(t, Options{Bucket: "b"}); s.state.now.region != "ap-south-1" {
+		t.Errorf("region from the environment: %q", s.state.now.region)
 	}
-	if s := newSink(t, Options{Bucket: "b", Region: "eu-west-1"}); s.here.place.endpoint != "https://s3.eu-west-1.amazonaws.com" {
-		t.Errorf("endpoint: %q", s.here.place.endpoint)
+	if s := newSink(t, Options{Bucket: "b", Region: "eu-west-1"}); s.state.now.endpoint != "https://s3.eu-west-1.amazonaws.com" {
+		t.Errorf("endpoint: %q", s.state.now.endpoint)
 	}
 }
 

@@ -58,7 +58,7 @@ func TestFaults(t *testing.T) {
 		"unasked 412":            {fault: sinktest.Answer(412, "PreconditionFailed"), class: sink.Config, codes: "PreconditionFailed"},
 		"412 not from S3":        {fault: sinktest.Reply(412, "<html>no</html>"), ifAbsent: true, class: sink.NotConditional, codes: codeNotS3, doubt: true},
 		"501":                    {fault: sinktest.Answer(501, "NotImplemented"), ifAbsent: true, class: sink.NotConditional, codes: "NotImplemented"},
-		"501, unconditional":     {fault: sinktest.Answer(501, "NotImplemented"), class: sink.Config, codes: "NotImplemented", hint: "does not implement"},
+		"501, unconditional":     {fault: sinktest.Answer(501, "NotImplemented"), class: sink.Adapted, codes: "NotImplemented", hint: "does not implement"},
 		"400 names condition":    {fault: sinktest.Reply(400, "<Error><Code>InvalidArgument</Code><Message>no If-None-Match please</Message></Error>"), ifAbsent: true, class: sink.NotConditional, codes: "NotImplemented"},
 		"409":                    {fault: sinktest.Answer(409, "ConditionalRequestConflict"), ifAbsent: true, codes: "ConditionalRequestConflict", doubt: true},
 		"lost, conditional":      {fault: sinktest.LoseAnswer(), ifAbsent: true, codes: codeReset + "|" + codeClosed, doubt: true, stored: true},

@@ -62,7 +62,7 @@ func NewReader(ctx context.Context, o Options) (*Reader, error) {
 		o.connect(c, r.keys, r.http)
 		c.Retryer = retry.NewStandard()
 	})
-	r.place = newPlace(o.Bucket, cfg.Region, r.client.Options().BaseEndpoint)
+	r.place = newPlace(o, cfg.Region, r.client.Options().BaseEndpoint)
 	return r, nil
 }
 
@@ -214,7 +214,7 @@ func (r *Reader) failed(ctx context.Context, call, key string, err error) error 
 		e.Class, e.Hint, text = sink.Config, hintNotS3, "the answer is not S3's: "+garbled.Err.Error()
 	default:
 		err = innermost(err)
-		e.Code, e.Class, e.Hint = diagnose(err)
+		r.place.explain(e, err)
 		text = err.Error()
 	}
 	if e.Status != 0 {

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // S3 uses it
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // Sink puts objects into one bucket. It is a sink.Sink.
 type Sink struct {
 	options Options
-	here    bearings
+	state   endpointState
 	pace    *pace
 	keys    *keyring
 	http    aws.HTTPClient
@@ -49,7 +50,8 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 		s.http = newHTTPClient(cfg.HTTPClient, o.MaxConns)
 	}
 	s.client = awss3.NewFromConfig(cfg, s.configure)
-	s.here.place, s.here.tried = newPlace(o.Bucket, cfg.Region, s.client.Options().BaseEndpoint), map[string]bool{}
+	s.state.start = newPlace(o, cfg.Region, s.client.Options().BaseEndpoint)
+	s.state.now, s.state.tried = newTarget(s.state.start, o.Checksum), map[string]bool{}
 	return s, nil
 }
 
@@ -125,28 +127,50 @@ func (o Options) connect(c *awss3.Options, keys *keyring, client aws.HTTPClient)
 // (errors.Is).
 func (s *Sink) Put(ctx context.Context, o *sink.Object) error {
 	a := &attempt{object: o, body: &body{reader: o.Body, size: o.Size, pace: s.pace}}
-	s.here.take(a)
-	if _, err := o.Body.Seek(0, io.SeekStart); err != nil {
-		a.body.err = err
+	s.state.take(a)
+	if a.body.err = a.prepare(); a.body.err != nil {
 		return s.judge(ctx, a)
 	}
 	timed, cancel := context.WithTimeout(ctx, attemptTimeout(s.options.Timeout, o.Size)+s.pace.longer(o.Size, s.options.MaxConns))
 	defer cancel()
 	a.body.ctx = timed
 	_, a.err = s.client.PutObject(a.context(timed), s.request(a), a.perCall)
+	if a.body.md5 != nil {
+		a.md5 = a.body.md5.Sum(nil)
+	}
 	return s.judge(ctx, a)
+}
+
+// prepare puts the body to its start, and has its MD5 made: before it is sent if
+// that is how the store is told, or while it is sent if it may have to prove the
+// answer.
+func (a *attempt) prepare() error {
+	if _, err := a.object.Body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	switch {
+	case a.checksum == checksumMD5:
+		return a.hash()
+	case !a.echoes:
+		a.body.md5 = md5.New() //nolint:gosec // see proof.go
+	}
+	return nil
 }
 
 // request translates the object of a.
 func (s *Sink) request(a *attempt) *awss3.PutObjectInput {
 	o := a.object
 	in := &awss3.PutObjectInput{
-		Bucket:         &s.options.Bucket,
-		Key:            &o.Key,
-		Body:           a.body,
-		ContentLength:  &o.Size,
-		ChecksumSHA256: aws.String(checksum(o)),
-		Metadata:       s.options.metadata(o),
+		Bucket:        &s.options.Bucket,
+		Key:           &o.Key,
+		Body:          a.body,
+		ContentLength: &o.Size,
+		Metadata:      s.options.metadata(o),
+	}
+	if a.checksum == checksumMD5 {
+		in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(a.md5))
+	} else {
+		in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(o.SHA256[:]))
 	}
 	if o.ContentType != "" {
 		in.ContentType = &o.ContentType
@@ -158,14 +182,11 @@ func (s *Sink) request(a *attempt) *awss3.PutObjectInput {
 	return in
 }
 
-// checksum is the object's SHA-256 as S3 writes it.
-func checksum(o *sink.Object) string { return base64.StdEncoding.EncodeToString(o.SHA256[:]) }
-
 // perCall goes where the attempt goes, and asks for a 100-continue before the
 // body of a conditional request.
 func (a *attempt) perCall(c *awss3.Options) {
 	c.Region = a.place.region
-	if a.object.IfAbsent {
+	if a.object.IfAbsent && a.expect {
 		c.ContinueHeaderThresholdBytes = 1
 	}
 }
@@ -175,12 +196,13 @@ func (a *attempt) perCall(c *awss3.Options) {
 // errors of this machine can also be found with errors.Is.
 func (s *Sink) judge(ctx context.Context, a *attempt) error {
 	a.cancelled = ctx.Err()
-	err := a.place.classify(a, time.Now())
+	now := time.Now()
+	err := a.place.classify(a, now)
 	var e *sink.Error
 	if !errors.As(err, &e) {
-		s.here.confirm()
+		s.state.confirm(a)
 	} else {
-		s.here.correct(a, e)
+		s.state.correct(a, e, now)
 		if turnsDown[e.Code] && s.keys.forget() && expired[e.Code] {
 			e.Class = sink.Temporary // the next attempt asks for new ones
 		}

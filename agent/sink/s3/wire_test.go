@@ -42,7 +42,7 @@ func putAndLook(t *testing.T, tls bool, o *sink.Object) (seen *http.Request, bod
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Clone(r.Context())
 		body, _ = io.ReadAll(r.Body)
-		w.Header().Set("ETag", `"x"`)
+		confirm(w, r)
 	})
 	opts := Options{Bucket: "b", Region: "r", PathStyle: true, Access: Access{AccessKeyID: "id", SecretAccessKey: "secret", SessionToken: "token"}, UserAgent: "spoolship/1.2"}
 	srv := httptest.NewUnstartedServer(handler)
@@ -144,7 +144,7 @@ func TestConnectionIsReused(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conns[r.RemoteAddr] = true
 		io.Copy(io.Discard, r.Body)
-		w.Header().Set("ETag", `"x"`)
+		confirm(w, r)
 	}))
 	t.Cleanup(srv.Close)
 	s := newSink(t, Options{Bucket: "b", Region: "r", Endpoint: srv.URL, PathStyle: true, Access: Access{AccessKeyID: "id", SecretAccessKey: "secret"}})
@@ -162,7 +162,7 @@ func TestConnectionIsReused(t *testing.T) {
 func BenchmarkPut(b *testing.B) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		w.Header().Set("ETag", `"x"`)
+		confirm(w, r)
 	}))
 	defer srv.Close()
 	s, err := New(b.Context(), Options{Bucket: "b", Region: "r", Endpoint: srv.URL, PathStyle: true, Access: Access{AccessKeyID: "id", SecretAccessKey: "secret"}})

@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"bufio"
+	"crypto/md5" //nolint:gosec // as stores have it
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
@@ -11,14 +12,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
 // exchange is one request and its answer.
 type exchange struct {
-	w   http.ResponseWriter
-	r   *http.Request
-	key string
+	w    http.ResponseWriter
+	r    *http.Request
+	key  string
+	body []byte // once it was read
 }
 
 // ServeHTTP answers PutObject and refuses every other call, since
@@ -44,8 +47,7 @@ func (s *Server) serve(x *exchange) {
 		return
 	}
 	if s.put(x) {
-		sum, _ := base64.StdEncoding.DecodeString(x.r.Header.Get("X-Amz-Checksum-Sha256"))
-		x.succeed(sum)
+		x.succeed(x.r.Header.Get("X-Amz-Checksum-Sha256"))
 	}
 }
 
@@ -73,6 +75,7 @@ func (s *Server) put(x *exchange) (ok bool) {
 		x.fail(http.StatusBadRequest, "IncompleteBody")
 		return false
 	}
+	x.body = body
 	if code := checkBody(x.r, body); code != "" {
 		x.fail(statusOf(code), code)
 		return false
@@ -96,16 +99,26 @@ func metadata(h http.Header) map[string]string {
 	return m
 }
 
-// checkBody compares the body with both of its hashes.
+// checkBody compares the body with all of its hashes.
 func checkBody(r *http.Request, body []byte) (code string) {
 	sum := sha256.Sum256(body)
-	switch {
-	case r.Header.Get("X-Amz-Content-Sha256") != hexOf(sum[:]):
+	if r.Header.Get("X-Amz-Content-Sha256") != hexOf(sum[:]) {
 		return "XAmzContentSHA256Mismatch"
-	case r.Header.Get("X-Amz-Checksum-Sha256") != base64.StdEncoding.EncodeToString(sum[:]):
+	}
+	checksum, md5 := r.Header.Get("X-Amz-Checksum-Sha256"), r.Header.Get("Content-Md5")
+	switch {
+	case checksum == "" && md5 == "":
+		return "InvalidRequest" // Object Lock wants one of them
+	case checksum != "" && checksum != base64.StdEncoding.EncodeToString(sum[:]),
+		md5 != "" && md5 != base64.StdEncoding.EncodeToString(md5Of(body)):
 		return "BadDigest"
 	}
 	return ""
+}
+
+func md5Of(body []byte) []byte {
+	sum := md5.Sum(body) //nolint:gosec // as stores have it
+	return sum[:]
 }
 
 func statusOf(code string) int {
@@ -118,12 +131,12 @@ func statusOf(code string) int {
 	return http.StatusBadRequest
 }
 
-// succeed confirms an object with that checksum.
-func (x *exchange) succeed(sum []byte) {
-	x.setHeaders([]string{
-		"Etag", etag(sum), "X-Amz-Request-Id", "SINKTEST",
-		"X-Amz-Checksum-Sha256", base64.StdEncoding.EncodeToString(sum),
-	})
+// succeed confirms the object, and repeats that SHA-256 unless it is "".
+func (x *exchange) succeed(checksum string) {
+	x.setHeaders([]string{"Etag", strconv.Quote(hexOf(md5Of(x.body))), "X-Amz-Request-Id", "SINKTEST"})
+	if checksum != "" {
+		x.setHeaders([]string{"X-Amz-Checksum-Sha256", checksum})
+	}
 	x.w.WriteHeader(http.StatusOK)
 }
 

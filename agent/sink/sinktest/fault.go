@@ -1,9 +1,9 @@
 package sinktest
 
 import (
+	"encoding/base64"
 	"io"
 	"net/http"
-	"strconv"
 )
 
 // Fault is what goes wrong with one request; the zero Fault is nothing. Faults
@@ -115,7 +115,23 @@ func NoETag() Fault {
 func WrongChecksum() Fault {
 	return Fault{func(s *Server, x *exchange) {
 		if s.put(x) {
-			x.succeed(make([]byte, 32))
+			x.succeed(base64.StdEncoding.EncodeToString(make([]byte, 32)))
+		}
+	}}
+}
+
+// Plain stores the object and answers as a store that knows no checksums: with an
+// ETag that is the MD5, or with that one unless it is "". headers are pairs of
+// name and value.
+func Plain(etag string, headers ...string) Fault {
+	return Fault{func(s *Server, x *exchange) {
+		if s.put(x) {
+			x.setHeaders([]string{"Etag", hexOf(md5Of(x.body))})
+			if etag != "" {
+				x.setHeaders([]string{"Etag", etag})
+			}
+			x.setHeaders(headers)
+			x.w.WriteHeader(http.StatusOK)
 		}
 	}}
 }
@@ -134,6 +150,3 @@ func (x *exchange) setHeaders(pairs []string) {
 		x.w.Header().Set(pairs[i], pairs[i+1])
 	}
 }
-
-// etag is the ETag of a body as S3 writes it: quoted. Its value has no meaning.
-func etag(sum []byte) string { return strconv.Quote(hexOf(sum[:16])) }

@@ -61,10 +61,14 @@ func checkSignature(r *http.Request, payloadHash string) (code string) {
 	case strings.Split(a.scope, "/")[1] != Region:
 		return "AuthorizationHeaderMalformed"
 	}
-	for _, name := range []string{"host", "x-amz-content-sha256", "x-amz-checksum-sha256", "x-amz-date"} {
-		if !slices.Contains(strings.Split(a.signed, ";"), name) {
+	signed := strings.Split(a.signed, ";")
+	for _, name := range []string{"host", "x-amz-content-sha256", "x-amz-date"} {
+		if !slices.Contains(signed, name) {
 			return "AccessDenied"
 		}
+	}
+	if slices.Contains(signed, "accept-encoding") {
+		return "SignatureDoesNotMatch" // Google's front end rewrites it
 	}
 	if !hmac.Equal([]byte(sign(r, a, payloadHash)), []byte(a.signature)) {
 		return "SignatureDoesNotMatch"

@@ -87,15 +87,19 @@ func TestServerIsStrict(t *testing.T) {
 		"wrong checksum": {change: func(r *http.Request) {
 			r.Header.Set("X-Amz-Checksum-Sha256", base64.StdEncoding.EncodeToString(other[:]))
 		}, code: "BadDigest"},
-		"no checksum":        {change: func(r *http.Request) { r.Header.Del("X-Amz-Checksum-Sha256") }, code: "AccessDenied"},
-		"wrong payload hash": {change: func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", hexOf(other[:])) }, code: "XAmzContentSHA256Mismatch"},
-		"unsigned payload":   {change: func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD") }, code: "InvalidRequest"},
-		"chunked":            {after: func(r *http.Request) { r.ContentLength = -1 }, code: "MissingContentLength"},
-		"not signed":         {after: func(r *http.Request) { r.Header.Del("Authorization") }, code: "AccessDenied"},
-		"changed after":      {after: func(r *http.Request) { r.Header.Set("X-Amz-Meta-A", "other") }, code: "SignatureDoesNotMatch"},
-		"another key":        {after: func(r *http.Request) { r.URL.Path += "x" }, code: "SignatureDoesNotMatch"},
-		"another bucket":     {after: func(r *http.Request) { r.URL.Path = "/other/key" }, code: "NoSuchBucket"},
-		"a read":             {after: func(r *http.Request) { r.Method = http.MethodGet }, code: "MethodNotAllowed"},
+		"no checksum": {change: func(r *http.Request) { r.Header.Del("X-Amz-Checksum-Sha256") }, code: "InvalidRequest"},
+		"wrong MD5": {change: func(r *http.Request) {
+			r.Header.Set("Content-Md5", base64.StdEncoding.EncodeToString(other[:16]))
+		}, code: "BadDigest"},
+		"signed Accept-Encoding": {change: func(r *http.Request) { r.Header.Set("Accept-Encoding", "identity") }, code: "SignatureDoesNotMatch"},
+		"wrong payload hash":     {change: func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", hexOf(other[:])) }, code: "XAmzContentSHA256Mismatch"},
+		"unsigned payload":       {change: func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD") }, code: "InvalidRequest"},
+		"chunked":                {after: func(r *http.Request) { r.ContentLength = -1 }, code: "MissingContentLength"},
+		"not signed":             {after: func(r *http.Request) { r.Header.Del("Authorization") }, code: "AccessDenied"},
+		"changed after":          {after: func(r *http.Request) { r.Header.Set("X-Amz-Meta-A", "other") }, code: "SignatureDoesNotMatch"},
+		"another key":            {after: func(r *http.Request) { r.URL.Path += "x" }, code: "SignatureDoesNotMatch"},
+		"another bucket":         {after: func(r *http.Request) { r.URL.Path = "/other/key" }, code: "NoSuchBucket"},
+		"a read":                 {after: func(r *http.Request) { r.Method = http.MethodGet }, code: "MethodNotAllowed"},
 	} {
 		r := signed(t, srv, "key", []byte("hello"), test.change)
 		if test.after != nil {

@@ -50,6 +50,7 @@ func (d *Discard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.bytes.Add(n)
 	}
 	w.Header().Set("ETag", `"00000000000000000000000000000000"`)
+	w.Header().Set("X-Amz-Checksum-Sha256", r.Header.Get("X-Amz-Checksum-Sha256"))
 }
 
 // drained are buffers that take what a socket holds at once: the other end of a

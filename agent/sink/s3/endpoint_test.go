@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +26,7 @@ func scriptedSink(t *testing.T, refuse func(w http.ResponseWriter, r *http.Reque
 		io.Copy(io.Discard, r.Body)
 		status, doc := refuse(w, r)
 		if doc == "" {
-			w.Header().Set("ETag", `"x"`)
+			confirm(w, r)
 			return
 		}
 		w.WriteHeader(status)
@@ -87,7 +90,7 @@ func TestRightRegionHasItsEndpoint(t *testing.T) {
 				answer.Header().Set("X-Amz-Bucket-Region", "us-west-2")
 				answer.WriteHeader(http.StatusMovedPermanently)
 			} else {
-				answer.Header().Set("ETag", `"x"`)
+				confirm(answer, r)
 			}
 			return answer.Result()
 		}),
@@ -132,6 +135,98 @@ func TestRegionsThatDoNotHelp(t *testing.T) {
 		}
 		if adapted == 0 || adapted > 2 {
 			t.Errorf("%s: followed %d times", name, adapted)
+		}
+	}
+}
+
+// Claims without end, each another region: two are followed, and then the
+// configured place is asked, at the pace of the caller.
+func TestEndlessClaims(t *testing.T) {
+	for name, claim := range map[string]string{"host": "", "label": "x", "host of somebody": "a.example.com/", "long": strings.Repeat("r", 200)} {
+		var n, elsewhere atomic.Int64
+		asked := map[string]int{}
+		s := scriptedSink(t, func(w http.ResponseWriter, r *http.Request) (int, string) {
+			asked[signedFor(r)]++
+			if claim == "" || claim == "x" {
+				w.Header().Set("X-Amz-Bucket-Region", fmt.Sprintf("us-%s%d", claim, n.Add(1)))
+			} else {
+				w.Header().Set("X-Amz-Bucket-Region", claim)
+				elsewhere.Add(1)
+			}
+			return 301, "<Code>PermanentRedirect</Code>"
+		})
+		adapted := 0
+		for range 20 {
+			if e := failed(t, s.Put(t.Context(), sinktest.NewObject("k", []byte("x")))); e.Class == sink.Adapted {
+				adapted++
+			} else if e.Class != sink.Config || e.Hint == "" || len(e.Hint) > 600 {
+				t.Errorf("%s: %+v", name, e)
+			}
+		}
+		if want := map[bool]int{true: 0, false: maxCorrections}[elsewhere.Load() > 0]; adapted != want {
+			t.Errorf("%s: followed %d claims, want %d", name, adapted, want)
+		}
+		if asked["eu-central-1"] < 18 {
+			t.Errorf("%s: asked for %v", name, asked)
+		}
+	}
+}
+
+// A claim that leads to a host that is not there is taken back.
+func TestClaimLeadsNowhere(t *testing.T) {
+	var hosts []string
+	right := false
+	s := newSink(t, Options{
+		Bucket: "logs", Region: "eu-central-1", Access: Access{AccessKeyID: "id", SecretAccessKey: "secret"},
+		HTTPClient: doer(func(r *http.Request) (*http.Response, error) {
+			io.Copy(io.Discard, r.Body)
+			hosts = append(hosts, r.URL.Host)
+			answer := httptest.NewRecorder()
+			switch {
+			case strings.Contains(r.URL.Host, "nowhere"):
+				return nil, &url.Error{Op: "Put", Err: &net.DNSError{Err: "no such host", Name: r.URL.Host, IsNotFound: true}}
+			case right:
+				confirm(answer, r)
+			default:
+				answer.Header().Set("X-Amz-Bucket-Region", "nowhere-1")
+				answer.WriteHeader(http.StatusMovedPermanently)
+			}
+			return answer.Result(), nil
+		}),
+	})
+	put := func() error { return s.Put(t.Context(), sinktest.NewObject("k", []byte("x"))) }
+	if e := failed(t, put()); e.Class != sink.Adapted {
+		t.Errorf("got %+v", e)
+	}
+	if e := failed(t, put()); e.Code != codeDNS {
+		t.Errorf("got %+v", e)
+	}
+	right = true
+	if err := put(); err != nil {
+		t.Errorf("%v; asked %v", err, hosts)
+	}
+}
+
+// doer is an HTTP client without a network, which can fail.
+type doer func(*http.Request) (*http.Response, error)
+
+func (f doer) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A redirection that is none of S3's is not followed, and the hint says where it
+// leads to.
+func TestRedirectionIsNamed(t *testing.T) {
+	for to, want := range map[string]string{
+		"https://s3.example.com:9000/a?token=secret": `set s3.endpoint = "https://s3.example.com:9000"`,
+		"/login":                "did not answer like S3",
+		"javascript:alert(1)":   "did not answer like S3",
+		"http://a\x1b[31m.com/": "did not answer like S3",
+		"https://user:secret@portal.example.com/": "https://portal.example.com",
+	} {
+		srv := sinktest.NewServer(t)
+		srv.Script(func(sinktest.Request) sinktest.Fault { return sinktest.Reply(302, "<html>", "Location", to) })
+		e := failed(t, newSink(t, optionsFor(srv)).Put(t.Context(), sinktest.NewObject("k", nil)))
+		if !strings.Contains(e.Hint, want) || strings.Contains(e.Hint, "secret") || len(srv.Requests()) != 1 {
+			t.Errorf("%s: %d requests, %+v", to, len(srv.Requests()), e)
 		}
 	}
 }
