@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spoolship/spoolship/agent/audit"
+	"github.com/spoolship/spoolship/agent/chunk"
 	"github.com/spoolship/spoolship/agent/sink"
 )
 
@@ -115,11 +116,12 @@ func listKeys(ctx context.Context, src *source, stderr io.Writer) (*audit.Audit,
 		}
 		add()
 		o, err := audit.Read(src.layouts, entry.Key, entry.Size)
-		if err != nil {
+		switch {
+		case err == nil:
+			a.Add(o)
+		case entry.Size > 0 || !chunk.IsProbe(entry.Key):
 			a.AddForeign(entry.Key, err)
-			continue
 		}
-		a.Add(o)
 	}
 	return a, nil
 }

@@ -3,9 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +15,6 @@ import (
 
 	"github.com/spoolship/spoolship/agent"
 	"github.com/spoolship/spoolship/agent/config"
-	"github.com/spoolship/spoolship/agent/sink"
 	"github.com/spoolship/spoolship/tailer"
 )
 
@@ -29,8 +25,9 @@ func newCheck() *cobra.Command {
 		Short: "Check the configuration, what each input matches, and permissions",
 		Long: `Check reads the configuration as run would, shows the files that each input
 matches right now and an example of its object keys, and tries the permissions
-of this user. With --probe it also puts one empty object into the bucket,
-<prefix>_spoolship_probe_<host>, which query engines skip.
+of this user. With --probe it also puts an empty object where the objects of
+each input lie, for up to 32 inputs: _spoolship_probe_<host>, which query engines
+and spoolship audit skip.
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,15 +42,16 @@ of this user. With --probe it also puts one empty object into the bucket,
 			defer dest.Close()
 			w := cmd.OutOrStdout()
 			bad := checkStateDir(w, c.Agent.StateDir) + checkSockets(w, c.Telemetry)
+			var keys []string
 			for i := range c.Inputs {
-				n, err := checkInput(w, c, i)
+				key, n, err := checkInput(w, c, i)
 				if err != nil {
 					return err
 				}
-				bad += n
+				keys, bad = append(keys, key), bad+n
 			}
 			if probe {
-				if err := probeBucket(cmd.Context(), c, dest, cmd.ErrOrStderr()); err != nil {
+				if err := probeBucket(cmd.Context(), c, dest, keys, w, cmd.ErrOrStderr()); err != nil {
 					return err
 				}
 				printf(w, "bucket %s: upload works\n", c.S3.Bucket)
@@ -65,7 +63,7 @@ of this user. With --probe it also puts one empty object into the bucket,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&probe, "probe", false, "upload an empty object")
+	cmd.Flags().BoolVar(&probe, "probe", false, "upload an empty object for each input")
 	return cmd
 }
 
@@ -106,21 +104,21 @@ func checkSockets(w io.Writer, t config.Telemetry) (bad int) {
 // examples is how many matches of an input are shown.
 const examples = 5
 
-// checkInput shows what an input matches; it returns the number of files that
-// can't be read.
-func checkInput(w io.Writer, c *config.Config, i int) (bad int, err error) {
+// checkInput shows what an input matches; it returns an example of its keys and the
+// number of files that can't be read.
+func checkInput(w io.Writer, c *config.Config, i int) (key string, bad int, err error) {
 	in := &c.Inputs[i]
 	matches, problems, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude})
 	if err != nil {
-		return 0, fmt.Errorf("input %s: %w", in.Name, err)
+		return "", 0, fmt.Errorf("input %s: %w", in.Name, err)
 	}
 	example := ""
 	if len(matches) > 0 {
 		example = matches[0]
 	}
-	key, err := agent.ExampleKey(c, in, example)
+	key, err = agent.ExampleKey(c, in, example)
 	if err != nil {
-		return 0, fmt.Errorf("input %s: %w", in.Name, err)
+		return "", 0, fmt.Errorf("input %s: %w", in.Name, err)
 	}
 	printf(w, "input %s: %d files, shipped to s3://%s/%s\n", in.Name, len(matches), c.S3.Bucket, key)
 	if len(matches) == 0 {
@@ -140,7 +138,7 @@ func checkInput(w io.Writer, c *config.Config, i int) (bad int, err error) {
 			printf(w, "  … and %d more\n", len(matches)-examples)
 		}
 	}
-	return bad, nil
+	return key, bad, nil
 }
 
 func readable(path string) error {
@@ -149,22 +147,4 @@ func readable(path string) error {
 		return err
 	}
 	return f.Close()
-}
-
-// probeBucket puts an empty object, with the rights the agent needs and no
-// others. A sink adapts to a few answers and then fails.
-func probeBucket(ctx context.Context, c *config.Config, dest sink.Sink, stderr io.Writer) error {
-	err := dest.Put(ctx, &sink.Object{
-		Key: c.S3.Prefix + "_spoolship_probe_" + c.Agent.Host, ContentType: "application/x-ndjson",
-		SHA256: sha256.Sum256(nil), Body: bytes.NewReader(nil),
-	})
-	var failed *sink.Error
-	switch {
-	case errors.As(err, &failed) && failed.Class == sink.Adapted:
-		printf(stderr, "spoolship: warning: %v; %s\n", err, failed.Hint)
-		return probeBucket(ctx, c, dest, stderr)
-	case failed != nil:
-		return &exitError{err: fmt.Errorf("upload to bucket %s: %w", c.S3.Bucket, err), code: exitFailure, hint: failed.Hint}
-	}
-	return err
 }

@@ -167,7 +167,7 @@ func TestMapping(t *testing.T) {
 				t.Errorf("%d requests, %d objects", len(s.requests), len(s.objects))
 			}
 		},
-		"verification file on saving": keys("_spoolship_probe_web1"),
+		"verification file on saving": keys("app/" + now + `hour=\d\d/_spoolship_probe_web1`),
 	}
 	page, err := os.ReadFile("../../docs/s3-setup.md")
 	if err != nil {
