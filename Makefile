@@ -77,12 +77,16 @@ bench-compare: harness ## the backfills against another commit: BASE=main~1
 	bin/spoolship-e2e compare -base $(BASE) -json bin/bench-compare.json
 
 e2e: harness ## the binary as a service, and on everything that can happen to a file: a line per row
-	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v '/matrix$$\|/hostile$$\|/conformance$$\|/query$$\|/outage$$')
+	cd internal/e2e && $(GO) test -count=1 -timeout 10m -tags e2e $$($(GO) list -tags e2e ./... | grep -v '/matrix$$\|/hostile$$\|/power$$\|/conformance$$\|/query$$\|/outage$$')
 	cd internal/e2e/matrix && $(GO) test -count=1 -timeout 10m -parallel 4 -tags e2e
 
 .PHONY: hostile
 hostile: harness ## whoever is hostile, refused, odd or merely many: a line per input
 	cd internal/e2e/hostile && $(GO) test -count=1 -timeout 20m -tags e2e
+
+.PHONY: power
+power: harness ## power cuts and bad disks under the agent, a line per fault; N trials of each, or a minute's worth; needs root and FUSE
+	cd internal/e2e/power && POWER_N=$(if $(filter command,$(firstword $(origin N))),$(N)) POWER_SEED=$(SEED) $(GO) test -count=1 -timeout 4h -tags e2e
 
 .PHONY: s3 query
 s3: query bin/versitygw ## the sink on independent S3 servers, a line per server and case; then make query

@@ -3,13 +3,33 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
+
+	"github.com/spoolship/spoolship/agent/sink"
 )
+
+// mutant breaks the sink on purpose, if SPOOLSHIP_MUTANT says so: early-ack takes
+// an object for delivered before it is sent. Tests must notice.
+func mutant(s sink.Sink) sink.Sink {
+	if os.Getenv("SPOOLSHIP_MUTANT") == "early-ack" {
+		return earlyAck{s}
+	}
+	return s
+}
+
+type earlyAck struct{ sink.Sink }
+
+func (e earlyAck) Put(ctx context.Context, o *sink.Object) error {
+	time.AfterFunc(20*time.Millisecond, func() { _ = e.Sink.Put(context.WithoutCancel(ctx), o) })
+	return nil
+}
 
 // failpoint reads SPOOLSHIP_FAILPOINT="step:n:action": at the n-th time that
 // step is reached the process kills itself (kill), the step fails (error) or it

@@ -71,7 +71,7 @@ func runAgent(ctx context.Context, path string, c *config.Config, stderr io.Writ
 	reloads := &reloader{path: path, log: log, level: level, cfg: c, dest: dest}
 	defer reloads.close()
 	ready := make(chan struct{})
-	o.Config, o.Sink, o.Logger, o.Version, o.Hook = c, dest, log, version, failpoint()
+	o.Config, o.Sink, o.Logger, o.Version, o.Hook = c, mutant(dest), log, version, failpoint()
 	o.Ready = func() { close(ready) }
 	if !o.Once {
 		o.Reload = reloads.reload
