@@ -135,7 +135,7 @@ var agentMetrics = []metric{
 	{"spoolship_input_ignored_files", "Files left alone since they were not written to for ignore_older.", prometheus.GaugeValue, ofInput,
 		count(func(in *InputStatus) int64 { return int64(in.Ignored) })},
 	{"spoolship_input_removed_files_total", "Rotated files removed since the start, as delete_after_ship says.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Removed })},
-	{"spoolship_input_unreadable_files", "Files that can't be read now.", prometheus.GaugeValue, ofInput, count(func(in *InputStatus) int64 { return int64(len(in.Errors)) })},
+	{"spoolship_input_unreadable_files", "Files that can't be read now.", prometheus.GaugeValue, ofInput, count(func(in *InputStatus) int64 { return int64(len(in.Errors) + in.MoreErrors) })},
 	{"spoolship_input_paused", "1 while the input is paused, else 0.", prometheus.GaugeValue, ofInput, func(st *Status, e emit) {
 		for _, in := range st.Inputs {
 			e(truth(!in.Paused.IsZero()), in.Name)

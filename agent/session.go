@@ -257,7 +257,7 @@ func (s *session) complete(ctx context.Context) error {
 		if in.LostBytes > 0 {
 			return fmt.Errorf("%w: input %s: %d bytes were destroyed before", ErrUnread, in.Name, in.LostBytes)
 		}
-		if n := len(in.Errors); n > 0 {
+		if n := len(in.Errors) + in.MoreErrors; n > 0 {
 			return fmt.Errorf("%w: input %s: %d files or directories can't be read, the first is %s: %s", ErrUnread, in.Name, n, in.Errors[0].Path, in.Errors[0].Problem)
 		}
 	}

@@ -101,9 +101,10 @@ type InputStatus struct {
 	Rotations   int64              `json:"rotations"`
 	Truncations int64              `json:"truncations"`
 	LostBytes   int64              `json:"lost_bytes"`
-	SkippedNULs int64              `json:"skipped_nuls"` // bytes of holes in files
-	Removed     int64              `json:"removed"`      // rotated files, as delete_after_ship says
-	Errors      []tailer.FileError `json:"errors,omitempty"`
+	SkippedNULs int64              `json:"skipped_nuls"`          // bytes of holes in files
+	Removed     int64              `json:"removed"`               // rotated files, as delete_after_ship says
+	Errors      []tailer.FileError `json:"errors,omitempty"`      // files that can't be read now, at most 20
+	MoreErrors  int                `json:"more_errors,omitempty"` // how many more there are
 }
 
 // Status returns what the agent is doing now. Any goroutine may call it. It
@@ -139,7 +140,7 @@ func (a *Agent) look() Status {
 			Name: t.Name, Paused: paused[t.Name], Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag, LagSince: earlier(t.Behind, s.intake.waits.since(i)),
 			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
 			Untimed:   n.untimed.Load(),
-			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Removed: t.Removed, Errors: t.Errors,
+			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Removed: t.Removed, Errors: t.Errors, MoreErrors: t.MoreErrors,
 		})
 	}
 	st.LagBytes += s.intake.inFlight.Load()

@@ -3,6 +3,7 @@ package tailer
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +103,7 @@ func (t *Tailer) goOn(ctx context.Context, fam *family, f *file) error {
 		return err
 	}
 	f.in.nuls.Add(f.nuls)
-	t.log.Warn("the file has lost its end, which was read: the machine went down", "input", f.in.Name, "path", f.pos.Path, "read", f.pos.Offset, "from", f.from, "nuls", f.nuls)
+	t.say(slog.LevelWarn, f.in, "the file has lost its end, which was read: the machine went down", "path", f.pos.Path, "read", f.pos.Offset, "from", f.from, "nuls", f.nuls)
 	t.unindex(f)
 	f.pos.Ino = 0
 	if o.size > f.pos.Offset { // what was not read of f is read now

@@ -2,10 +2,13 @@ package tailer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"hash/fnv"
 	"io"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -38,7 +41,54 @@ type input struct {
 	behind atomic.Int64 // ns since 1970, see InputStats.Behind; 0: not behind
 
 	mu       sync.Mutex
-	problems map[string]problem // by path
+	problems map[string]problem // by path, at most shown
+	others   map[uint64]uint64  // the rest, by a hash of the path, with problem.noted
+	said     map[string]*said   // by message
+}
+
+// shown is how many files of an input are named at most, in the log per minute and
+// message, and in the figures; the rest is a number. Whoever may write to a
+// watched directory can make any number of names.
+const shown = 20
+
+// said counts the lines of one message.
+type said struct {
+	since time.Time
+	lines int // since then, with those that were left out
+	told  int // how many of these were told of
+}
+
+// say logs a message about one of an input's files.
+func (t *Tailer) say(level slog.Level, in *input, message string, args ...any) {
+	s := in.said[message]
+	if s == nil {
+		s = &said{since: t.now()}
+		in.said[message] = s
+	}
+	if t.now().Sub(s.since) >= time.Minute {
+		t.sayRest(in, message, s)
+		*s = said{since: t.now()}
+	}
+	if s.lines++; s.lines <= shown {
+		t.log.Log(context.Background(), level, message, append([]any{"input", in.Name}, args...)...)
+	}
+}
+
+// sayRest logs how many more lines of a message there were.
+func (t *Tailer) sayRest(in *input, message string, s *said) {
+	if rest := s.lines - shown; rest > s.told {
+		s.told = rest
+		t.log.Warn("more files of an input with the same message are not named", "input", in.Name, "message", message, "files", rest)
+	}
+}
+
+// sayRests does it for all messages that have gathered many since it was done last.
+func (t *Tailer) sayRests(in *input) {
+	for message, s := range in.said {
+		if s.lines-shown > 2*s.told {
+			t.sayRest(in, message, s)
+		}
+	}
 }
 
 // problem is what the figures say of a file that can't be read.
@@ -72,6 +122,7 @@ func newInput(index int, in Input) *input {
 		stays: map[inode]stay{}, staying: map[inode]stay{},
 		surveys: map[inode]*survey{},
 		warned:  map[string]bool{}, problems: map[string]problem{},
+		others: map[uint64]uint64{}, said: map[string]*said{},
 	}
 }
 
@@ -92,9 +143,7 @@ func (in *input) statFD(fd int, path string) (info, error) {
 // identify replaces the inode of i where that means nothing.
 func (in *input) identify(i *info, path string) {
 	if in.ByContent {
-		h := fnv.New64a()
-		_, _ = io.WriteString(h, path)
-		i.id, i.born = inode{dev: byPath, ino: h.Sum64() | 1}, 0
+		i.id, i.born = inode{dev: byPath, ino: hashOf(path) | 1}, 0
 	}
 }
 
@@ -126,13 +175,31 @@ func matchAny(patterns []string, path string) bool {
 func (t *Tailer) problem(in *input, path string, err error) {
 	t.sight.open = true
 	e := FileError{Path: path, Problem: reason(err), Hint: hint(err)}
-	in.mu.Lock()
-	old, known := in.problems[path]
-	in.problems[path] = problem{e, t.phase}
-	in.mu.Unlock()
-	if !known || old.FileError != e {
-		t.log.Warn("can't read a file, will retry", "input", in.Name, "path", path, "error", e.Problem, "hint", e.Hint)
+	if in.note(e, t.phase) {
+		t.say(slog.LevelWarn, in, "can't read a file, will retry", "path", path, "error", e.Problem, "hint", e.Hint)
 	}
+}
+
+// note adds e to the problems. It reports whether it is news.
+func (in *input) note(e FileError, phase uint64) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	h := hashOf(e.Path)
+	_, counted := in.others[h]
+	old, known := in.problems[e.Path]
+	if !known && len(in.problems) >= shown {
+		in.others[h] = phase
+		return !counted
+	}
+	delete(in.others, h)
+	in.problems[e.Path] = problem{e, phase}
+	return !counted && old.FileError != e
+}
+
+func hashOf(path string) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, path)
+	return h.Sum64()
 }
 
 // solved takes back what problem noted.
@@ -140,9 +207,15 @@ func (t *Tailer) solved(in *input, path string) {
 	in.mu.Lock()
 	_, known := in.problems[path]
 	delete(in.problems, path)
+	if len(in.others) > 0 {
+		h := hashOf(path)
+		_, counted := in.others[h]
+		known = known || counted
+		delete(in.others, h)
+	}
 	in.mu.Unlock()
 	if known {
-		t.log.Info("the file can be read again", "input", in.Name, "path", path)
+		t.say(slog.LevelInfo, in, "the file can be read again", "path", path)
 	}
 }
 
@@ -156,6 +229,7 @@ func (t *Tailer) solveOld(in *input) {
 			old = append(old, path)
 		}
 	}
+	maps.DeleteFunc(in.others, func(_, noted uint64) bool { return noted+1 < t.phase })
 	in.mu.Unlock()
 	for _, path := range old {
 		if _, err := os.Lstat(path); err == nil {

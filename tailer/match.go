@@ -6,15 +6,17 @@ import (
 )
 
 // Match returns the paths of the files that in would follow now, in order,
-// and what can't be looked into. It follows nothing.
-func Match(in Input) ([]string, []FileError, error) {
+// and what can't be looked into: at most 20 of these, and how many more there are.
+// It follows nothing.
+func Match(in Input) (paths []string, problems []FileError, more int, err error) {
 	t, err := New(Options{Inputs: []Input{in}}, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	it := t.inputs[0]
 	l := t.list(it)
-	paths := slices.Sorted(maps.Keys(l.matched))
+	paths = slices.Sorted(maps.Keys(l.matched))
 	paths = slices.DeleteFunc(paths, func(p string) bool { return t.look(it, p, l.matched[p]) == nil })
-	return paths, it.snapshot(&it.mu).Errors, nil
+	s := it.snapshot(&it.mu)
+	return paths, s.Errors, s.MoreErrors, nil
 }

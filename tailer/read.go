@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"math"
 )
 
@@ -472,7 +473,7 @@ func (t *Tailer) finish(ctx context.Context, f *file, data []byte, lost bool) er
 	gone := max(0, f.size-f.pos.Offset)
 	if lost && gone > 0 {
 		f.in.lost.Add(gone)
-		t.log.Warn("bytes were destroyed before they could be read", "input", f.in.Name, "path", f.pos.Path, "offset", f.pos.Offset, "bytes", gone)
+		t.say(slog.LevelWarn, f.in, "bytes were destroyed before they could be read", "path", f.pos.Path, "offset", f.pos.Offset, "bytes", gone)
 	}
 	if lost && f.replaced {
 		t.unindex(f)

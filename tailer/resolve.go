@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -145,7 +146,7 @@ func (t *Tailer) apply(ctx context.Context, fam *family, f *file, v verdict, c f
 		t.rotate(f)
 	case takeCopy:
 		f.in.truncations.Add(1)
-		t.log.Info("the file was truncated, its rest is in a rotated copy", "input", f.in.Name, "path", f.pos.Path, "copy", f.copy.real)
+		t.say(slog.LevelInfo, f.in, "the file was truncated, its rest is in a rotated copy", "path", f.pos.Path, "copy", f.copy.real)
 		return t.move(ctx, f, f.copy, true)
 	case takeHome:
 		return t.move(ctx, f, fam.atHome(), false)

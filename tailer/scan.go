@@ -262,6 +262,7 @@ func (t *Tailer) finishScan(ctx context.Context, in *input) error {
 	in.stays, in.staying = in.staying, map[inode]stay{}
 	t.endSurveys(in)
 	t.solveOld(in)
+	t.sayRests(in)
 	if !in.started {
 		in.started = true
 		p := Position{File: t.newID(), Input: in.Name}

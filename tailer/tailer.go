@@ -336,7 +336,8 @@ type InputStats struct {
 	LostBytes              int64       // bytes known to have been destroyed unread
 	SkippedNULs            int64       // bytes of holes that truncations left
 	Removed                int64       // rotated files deleted, see Input.DeleteAfter
-	Errors                 []FileError // files that can't be read now
+	Errors                 []FileError // files that can't be read now, at most 20
+	MoreErrors             int         // how many more there are
 }
 
 // FileError is a file that can't be read, and what to do about it.
@@ -368,6 +369,6 @@ func (in *input) snapshot(mu *sync.Mutex) InputStats {
 		Behind: behind,
 		Name:   in.Name, Files: int(in.files.Load()), Open: int(in.open.Load()), Ignored: int(in.ignored.Load()), Lag: in.lag.Load(),
 		BytesRead: in.read.Load(), Rotations: in.rotations.Load(), Truncations: in.truncations.Load(),
-		LostBytes: in.lost.Load(), SkippedNULs: in.nuls.Load(), Removed: in.removed.Load(), Errors: problems,
+		LostBytes: in.lost.Load(), SkippedNULs: in.nuls.Load(), Removed: in.removed.Load(), Errors: problems, MoreErrors: len(in.others),
 	}
 }

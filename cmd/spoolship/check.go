@@ -101,14 +101,17 @@ func checkSockets(w io.Writer, t config.Telemetry) (bad int) {
 	return bad
 }
 
-// examples is how many matches of an input are shown.
-const examples = 5
+// How many matches of an input are shown, and how many of those that can't be read.
+const (
+	examples        = 5
+	unreadableShown = 20
+)
 
 // checkInput shows what an input matches; it returns an example of its keys and the
 // number of files that can't be read.
 func checkInput(w io.Writer, c *config.Config, i int) (key string, bad int, err error) {
 	in := &c.Inputs[i]
-	matches, problems, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude})
+	matches, problems, more, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude})
 	if err != nil {
 		return "", 0, fmt.Errorf("input %s: %w", in.Name, err)
 	}
@@ -126,17 +129,26 @@ func checkInput(w io.Writer, c *config.Config, i int) (key string, bad int, err 
 	}
 	for _, p := range problems {
 		printf(w, "  %s: %s; %s\n", p.Path, p.Problem, p.Hint)
-		bad++
 	}
+	bad = len(problems) + more
+	if more > 0 {
+		printf(w, "  … and %d more that can't be read\n", more)
+	}
+	shut := 0
 	for n, path := range matches {
 		if err := readable(path); err != nil {
-			printf(w, "  %s: %v; let the agent's user read it (for example by its group)\n", path, err)
 			bad++
+			if shut++; shut <= unreadableShown {
+				printf(w, "  %s: %v; let the agent's user read it (for example by its group)\n", path, err)
+			}
 		} else if n < examples {
 			printf(w, "  %s\n", path)
 		} else if n == examples {
 			printf(w, "  … and %d more\n", len(matches)-examples)
 		}
+	}
+	if shut > unreadableShown {
+		printf(w, "  … and %d more that can't be read\n", shut-unreadableShown)
 	}
 	return key, bad, nil
 }

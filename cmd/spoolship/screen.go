@@ -94,6 +94,9 @@ func notes(st *agent.Status, now time.Time) []string {
 		for _, e := range in.Errors {
 			add(fmt.Sprintf("input %s, %s: %s", in.Name, e.Path, oneLine(e.Problem)), e.Hint)
 		}
+		if in.MoreErrors > 0 {
+			add(fmt.Sprintf("input %s: %s more files can't be read", in.Name, humanize.Comma(int64(in.MoreErrors))), "")
+		}
 	}
 	if st.BadPositions > 0 {
 		add(fmt.Sprintf("the positions of %d files can't be read, so these files were read from their start", st.BadPositions), "look for the error in the log; restore the state directory if it comes back")
