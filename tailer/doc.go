@@ -127,6 +127,10 @@
 // what they were, and it is taken off its name before it is looked at for the last
 // time: a rotation may give that name to another file at any moment.
 // A crash just then leaves it under a name that ends in ".spoolship-" and its id.
+// A plain file that still has the name it was first found under stays: it may be a
+// dated or numbered one that an application writes to. So does one that somebody has
+// open for writing, and one whose home no pattern names. Names are changed in a
+// directory that was opened without following links.
 //
 // # When power is lost
 //

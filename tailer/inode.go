@@ -52,11 +52,14 @@ func (i *info) kind() string {
 	return "a device"
 }
 
-// openRead opens path for reading, without waiting for a writer should it have
-// become a named pipe.
+// openFlags open for reading, without waiting for a writer should the file have
+// become a named pipe, and without taking a terminal for the agent's own.
+const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+
+// openRead opens path for reading.
 func openRead(path string) (fd int, err error) {
 	err = again(func() error {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		fd, err = unix.Open(path, openFlags, 0)
 		return err
 	})
 	return fd, err

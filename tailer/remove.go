@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"log/slog"
 	"path/filepath"
 	"regexp"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,7 +43,7 @@ func (t *Tailer) removeDelivered(ctx context.Context, in *input) error {
 			t.warnOnce(in, "remove", "can't remove a rotated file, will retry", "path", f.seen.real, "error", reason(err),
 				"hint", "let the agent's user write to the directory, and the service too (ReadWritePaths= of its unit), or set delete_after_ship = \"0s\"")
 		case removed:
-			t.log.Info("removed a rotated file: all of it is delivered", "input", in.Name, "path", f.seen.real, "bytes", f.seen.size)
+			t.say(slog.LevelInfo, in, "removed a rotated file: all of it is delivered", "path", f.seen.real, "bytes", f.seen.size)
 			f.in.removed.Add(1)
 			f.seen = nil
 			t.sight.open = true
@@ -51,11 +52,15 @@ func (t *Tailer) removeDelivered(ctx context.Context, in *input) error {
 	return nil
 }
 
-// finishedFor says whether a done file is rotated, complete and still, as the
-// scan has seen it.
+// finishedFor reports whether a done file is rotated, complete and still, as the
+// scan has seen it. What no pattern names is none of the agent's to delete: a
+// sibling of a link's target. Nor is a file that still has the name it was first
+// found under: applications write to dated and numbered files, too. Compressed
+// files have no writer.
 func (t *Tailer) finishedFor(f *file, long time.Duration) bool {
 	o := f.seen
 	return o != nil && o.owner == f && o.id == f.pos.inode() && f.pos.Boot == t.boot && !o.home && o.links == 1 && o.path == o.real &&
+		(o.packed != plain || o.path != f.pos.Path) && (f.in.matches(o.path) || f.in.matches(homeOf(o.path))) &&
 		!f.pos.Lost && !f.rereads(o) && t.now().Sub(time.Unix(0, o.mtime)) >= long
 }
 
@@ -77,8 +82,9 @@ func (t *Tailer) sharedWith(f *file) bool {
 	return false
 }
 
-// removeFile deletes f unless its name leads to anything else by now. The name
-// is taken away first: a rotation may give it to another file at any time.
+// removeFile deletes f unless its name leads to anything else by now, or somebody
+// may still write to it. The name is taken away first: a rotation may give it to
+// another file at any time, and what is looked at under the new name is what goes.
 func (t *Tailer) removeFile(ctx context.Context, f *file) (removed bool, err error) {
 	o := f.seen
 	fd, err := t.openSeen(o)
@@ -86,38 +92,72 @@ func (t *Tailer) removeFile(ctx context.Context, f *file) (removed bool, err err
 		return false, err
 	}
 	defer unix.Close(fd)
-	i, err := statFD(fd)
-	if err != nil || i.size != o.size || i.mtime != o.mtime {
+	if ok, err := t.unwritten(ctx, f, fd); err != nil || !ok {
 		return false, err
 	}
-	if o.packed == plain { // without birth times, only all of it is proof
-		if ok, err := t.holds(ctx, fd, &f.pos, o.born == 0); err != nil || !ok {
-			return false, err
+	d, err := openDir(filepath.Dir(o.real), f.in.base(o.real))
+	if err != nil {
+		return false, err
+	}
+	defer d.close()
+	name := filepath.Base(o.real)
+	if ok, err := d.has(name, o); err != nil || !ok {
+		t.asked = true
+		return false, err
+	}
+	aside := asideOf(name, f.pos.File)
+	if err := d.rename(name, aside); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%s is in the way: %w", filepath.Join(filepath.Dir(o.real), aside), err)
 		}
-	}
-	aside := asideOf(o.real, f.pos.File)
-	if _, err := os.Lstat(aside); !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("%s is in the way: %w", aside, err)
-	}
-	if err := os.Rename(o.real, aside); err != nil {
 		return false, err
 	}
 	if err := t.o.Hook("remove.aside"); err != nil {
 		return false, err
 	}
-	if i, err := statPath(aside); err != nil || !o.is(&i) {
-		// It was given to another file just now: that gets it back, unless yet
-		// another has it. It is followed by its inode in any case.
-		t.asked = true
-		return false, rename(aside, o.real)
+	ok, err := d.has(aside, o)
+	if ok {
+		ok, err = t.unwritten(ctx, f, fd)
 	}
-	return true, os.Remove(aside)
+	if !ok || err != nil {
+		// It was written to, or its name was given to another file just now: that
+		// gets it back, unless yet another has it. It is followed by its inode in
+		// any case.
+		t.asked = true
+		return false, errors.Join(err, d.rename(aside, name))
+	}
+	return true, d.remove(aside)
 }
 
-// asideOf is the path under which a file is deleted.
-func asideOf(path string, file uint64) string {
-	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.spoolship-%d", filepath.Base(path), file))
+// unwritten reports whether f, open as fd, is what the scan saw, has the bytes that
+// were read, and nobody has it open for writing.
+func (t *Tailer) unwritten(ctx context.Context, f *file, fd int) (bool, error) {
+	o := f.seen
+	i, err := statFD(fd)
+	if err != nil || i.size != o.size || i.mtime != o.mtime || i.links != 1 || openForWriting(fd) {
+		return false, err
+	}
+	if o.packed != plain {
+		return true, nil
+	}
+	return t.holds(ctx, fd, &f.pos, o.born == 0) // without birth times, only all of it is proof
 }
+
+// base is the fixed part of the pattern that wants path, or the home it has.
+func (in *input) base(path string) string {
+	for _, p := range in.Include {
+		for _, at := range [...]string{path, homeOf(path)} {
+			if doublestar.MatchUnvalidated(p, at) {
+				base, _ := doublestar.SplitPattern(filepath.Clean(p))
+				return base
+			}
+		}
+	}
+	return ""
+}
+
+// asideOf is the name under which a file is deleted.
+func asideOf(name string, file uint64) string { return fmt.Sprintf(".%s.spoolship-%d", name, file) }
 
 var asideName = regexp.MustCompile(`^\.(.+)\.spoolship-\d+$`)
 
@@ -129,37 +169,26 @@ func (t *Tailer) giveBack(in *input, l *listing) (changed bool) {
 	for home := range in.families {
 		_, _ = fsys.readDir(filepath.Dir(home)) // it keeps its errors
 	}
-	for dir, entries := range l.dirs {
+	for at, entries := range l.dirs {
 		for _, e := range entries {
 			name := asideName.FindStringSubmatch(e.Name())
 			if name == nil {
 				continue
 			}
-			aside, path := filepath.Join(dir, e.Name()), filepath.Join(dir, name[1])
-			if err := rename(aside, path); err != nil {
-				t.log.Warn("can't give a file back its name, after a deletion that was cut off", "path", aside, "name", path, "error", reason(err),
+			aside, path := filepath.Join(at, e.Name()), filepath.Join(at, name[1])
+			d, err := openDir(at, in.base(path))
+			if err == nil {
+				err = d.rename(e.Name(), name[1])
+				d.close()
+			}
+			if err != nil {
+				t.say(slog.LevelWarn, in, "can't give a file back its name, after a deletion that was cut off", "path", aside, "name", path, "error", reason(err),
 					"hint", "rename it by hand, as another file has its name, or let the agent's user write to the directory")
 				continue
 			}
-			t.log.Info("gave a file back its name, after a deletion that was cut off", "path", path)
+			t.say(slog.LevelInfo, in, "gave a file back its name, after a deletion that was cut off", "path", path)
 			changed = true
 		}
 	}
 	return changed
-}
-
-// rename renames a file unless another has the new name. Cut off, it can be done again.
-func rename(from, to string) error {
-	err := os.Link(from, to)
-	if errors.Is(err, fs.ErrExist) {
-		a, errA := os.Lstat(from)
-		b, errB := os.Lstat(to)
-		if errA == nil && errB == nil && os.SameFile(a, b) {
-			err = nil
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return os.Remove(from)
 }

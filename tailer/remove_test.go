@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -204,6 +205,133 @@ func TestRemoveCutOffWithAnother(t *testing.T) {
 	})
 	f.step()
 	f.want("one\ntwo\nthree\nother\n")
+}
+
+// What somebody may still write to, or no pattern names, is not deleted, however
+// much of it is delivered.
+func TestRemoveSpares(t *testing.T) {
+	for name, c := range map[string]struct {
+		pattern string
+		write   func(f *fixture) // makes spared, and what is beside it
+		spared  string
+	}{
+		"dated, beside an undated one": {"*.log", func(f *fixture) {
+			f.append("laravel.log", "one\n")
+			f.append("laravel-2026-11-29.log", "two\n")
+		}, "laravel-2026-11-29.log"},
+		"numbered": {"out*", func(f *fixture) {
+			f.append("out", "one\n")
+			f.append("out.1", "two\n")
+		}, "out.1"},
+		"dated, found later": {"app.log*", func(f *fixture) {
+			f.append("app.log", "one\n")
+			f.step()
+			f.tick()
+			f.append("app.log.2026-11-29", "two\n")
+		}, "app.log.2026-11-29"},
+		"sibling of a link's target": {"links/*.log", func(f *fixture) {
+			f.append("links/x", "")
+			f.append("pods/0.log", "one\n")
+			f.must(os.Symlink(f.path("pods/0.log"), f.path("links/a.log")))
+			f.step()
+			f.rename("pods/0.log", "pods/0.log.1")
+			f.append("pods/0.log", "two\n")
+		}, "pods/0.log.1"},
+		"rotated, and still open": {"*.log", func(f *fixture) {
+			f.append("a.log", "one\n")
+			f.step()
+			w, err := os.OpenFile(f.path("a.log"), os.O_APPEND|os.O_WRONLY, 0)
+			f.must(err)
+			f.t.(*testing.T).Cleanup(func() { w.Close() })
+			f.rename("a.log", "a.log.1")
+			f.append("a.log", "two\n")
+		}, "a.log.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := removing(t, c.pattern)
+			f.o.Delivered = func(_ int, files []uint64) []uint64 { return files }
+			f.restart(func() {})
+			c.write(f)
+			f.step()
+			f.pass(idle)
+			f.pass(idle)
+			f.pass(2 * time.Hour)
+			if !f.exists(c.spared) {
+				t.Errorf("removed %s", c.spared)
+			}
+		})
+	}
+}
+
+// A directory above is swapped for another, or for a link, while a file in it is
+// deleted: nothing there is touched.
+func TestRemoveInSwappedDirectory(t *testing.T) {
+	for name, swap := range map[string]func(f *fixture){
+		"another": func(f *fixture) {},
+		"link": func(f *fixture) {
+			f.rename("logs/app", "logs/app.target")
+			f.must(os.Symlink("app.target", f.path("logs/app")))
+		},
+		"link to the same": func(f *fixture) {
+			f.must(os.RemoveAll(f.path("logs/app")))
+			f.must(os.Symlink("../away", f.path("logs/app")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := removing(t, "logs/**/*.log")
+			f.append("logs/app/a.log", "one\n")
+			f.step()
+			f.rename("logs/app/a.log", "logs/app/a.log.1")
+			f.append("logs/app/a.log", "two\n")
+			f.step()
+			f.pass(idle)
+			done := f.inputs[0].done[0]
+			f.openFD = func(path string) (int, error) {
+				fd, err := openRead(path)
+				f.rename("logs/app", "away")
+				f.append("logs/app/a.log.1", "precious\n")
+				swap(f)
+				return fd, err
+			}
+			removed, _ := f.removeFile(t.Context(), done)
+			f.openFD = openRead
+			if removed || !f.exists("logs/app/a.log.1") || !f.exists("away/a.log.1") {
+				t.Errorf("removed: %v", removed)
+			}
+		})
+	}
+}
+
+// It is written to between the first look and the last: then it keeps its name.
+func TestRemoveWrittenTo(t *testing.T) {
+	for name, write := range map[string]func(f *fixture, path string){
+		"more": func(f *fixture, path string) { f.append(filepath.Base(path), "more\n") },
+		"other bytes": func(f *fixture, path string) {
+			f.must(os.WriteFile(path, []byte("eno\ntwo\n"), 0o644))
+		},
+		"other bytes, old time": func(f *fixture, path string) {
+			i, err := os.Stat(path)
+			f.must(err)
+			f.must(os.WriteFile(path, []byte("eno\ntwo\n"), 0o644))
+			f.must(os.Chtimes(path, i.ModTime(), i.ModTime()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, delivered := removing(t, "*.log")
+			f.o.Hook = func(string) error {
+				write(f, f.path(".a.log.1.spoolship-1"))
+				return nil
+			}
+			f.restart(func() {})
+			f.rotated()
+			delivered[f.path("a.log")] = true
+			f.step()
+			if !f.exists("a.log.1") || f.exists(".a.log.1.spoolship-1") {
+				names, _ := os.ReadDir(f.dir)
+				t.Errorf("%v is left", names)
+			}
+		})
+	}
 }
 
 // Case: the directory can't be written to. Once, a warning says what to do.
