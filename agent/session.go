@@ -159,7 +159,7 @@ func tailerOptions(su *setup) tailer.Options {
 	o := tailer.Options{
 		ScanInterval: time.Duration(c.Agent.ScanInterval), PollInterval: time.Duration(c.Agent.PollInterval),
 		RotateWait: time.Duration(c.Agent.RotateWait), CloseInactive: time.Duration(c.Agent.CloseInactive),
-		MaxOpenFiles: c.Agent.MaxOpenFiles,
+		MaxOpenFiles: c.Agent.MaxOpenFiles, Private: Private(c),
 	}
 	for i, in := range c.Inputs {
 		o.Inputs = append(o.Inputs, tailer.Input{

@@ -89,6 +89,11 @@ func (s *Spool) prepare() (err error) {
 	return err
 }
 
+// Dirs returns the directories in which a spool in dir keeps its files.
+func Dirs(dir string) []string {
+	return []string{dir, filepath.Join(dir, queueDir), filepath.Join(dir, quarantineDir)}
+}
+
 // open brings the directory into a state where it may be written.
 func (s *Spool) open() error {
 	if !s.opts.ReadOnly {

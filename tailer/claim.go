@@ -214,12 +214,17 @@ func (t *Tailer) openSeen(o *seen) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if i, err := statFD(fd); err != nil || !o.is(&i) {
-		unix.Close(fd)
+	i, err := statFD(fd)
+	switch {
+	case err == nil && t.private.opened(fd):
+		err = errPrivate
+	case err == nil && o.is(&i):
+		return fd, nil
+	default:
 		t.asked = true
-		return -1, err
 	}
-	return fd, nil
+	unix.Close(fd)
+	return -1, err
 }
 
 // found notes where f is.
@@ -315,7 +320,7 @@ func (t *Tailer) searchDir(ctx context.Context, in *input, f *file, l *listing) 
 		}
 		p := filepath.Join(dir, e.Name())
 		i, err := statPath(p)
-		if err != nil || unknownPacking(p) {
+		if err != nil || unknownPacking(p) || t.private.holds(p, &i) {
 			continue
 		}
 		if err := t.claimOne(ctx, in, &seen{info: i, path: p, real: p, packed: packingOf(p), fam: f.fam}); err != nil || f.seen != nil {

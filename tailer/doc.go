@@ -132,6 +132,14 @@
 // open for writing, and one whose home no pattern names. Names are changed in a
 // directory that was opened without following links.
 //
+// # What is never followed
+//
+// A link in a directory that others write to must not have the agent ship its own
+// spool, its configuration, its keys, or what the kernel makes up. So inodes decide,
+// not paths: of Options.Private, of all that lies in the directories among these,
+// and of kernel file systems. They are compared when a name is seen, and again with
+// fstat after it was opened, since names can be swapped in between.
+//
 // # When power is lost
 //
 // After the machine went down a file may be shorter than its position, or have

@@ -129,6 +129,11 @@ func (t *Tailer) openFile(f *file) bool {
 		return false
 	}
 	i, err := f.in.statFD(fd, f.name)
+	if err == nil && t.private.opened(fd) {
+		unix.Close(fd)
+		_, _ = t.unreadable(f, errPrivate)
+		return false
+	}
 	if err != nil || i.id != f.pos.inode() {
 		unix.Close(fd)
 		t.asked = true

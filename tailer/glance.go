@@ -36,7 +36,7 @@ const coarsest = 2 * time.Second
 // stampOf returns the stamp of a directory. One that has just been changed may
 // be changed again within the tick, without a new time, or may have been since
 // it was read: then its stamp is not good.
-func (t *Tailer) stampOf(dir string) (s stamp, good bool) {
+func stampOf(dir string) (s stamp, good bool) {
 	i, err := statPath(dir)
 	if err != nil {
 		return stamp{}, true
@@ -45,9 +45,9 @@ func (t *Tailer) stampOf(dir string) (s stamp, good bool) {
 }
 
 // enter notes a directory whose names the scan goes by.
-func (s *sight) enter(t *Tailer, dir string) {
+func (s *sight) enter(dir string) {
 	if _, ok := s.dirs[dir]; !ok {
-		at, good := t.stampOf(dir)
+		at, good := stampOf(dir)
 		s.dirs[dir] = at
 		s.open = s.open || !good
 	}
@@ -105,7 +105,7 @@ func (t *Tailer) glanceable() bool {
 // names tell. Followed files that have only grown are read.
 func (t *Tailer) glance(names []*seen) bool {
 	for dir, was := range t.sight.dirs {
-		if is, _ := t.stampOf(dir); is != was {
+		if is, _ := stampOf(dir); is != was {
 			return false
 		}
 	}

@@ -37,6 +37,26 @@ func stat(call func(*unix.Stat_t) error) (info, error) {
 	}, nil
 }
 
+// kernelMade reports whether path is on a file system whose files the kernel makes
+// up as they are read.
+func kernelMade(path string) bool {
+	var s unix.Statfs_t
+	return again(func() error { return unix.Statfs(path, &s) }) == nil && madeUp(&s)
+}
+
+func kernelMadeFD(fd int) bool {
+	var s unix.Statfs_t
+	return again(func() error { return unix.Fstatfs(fd, &s) }) == nil && madeUp(&s)
+}
+
+func madeUp(s *unix.Statfs_t) bool {
+	switch unix.ByteSliceToString(s.Fstypename[:]) {
+	case "procfs", "linprocfs", "linsysfs", "devfs", "fdescfs":
+		return true
+	}
+	return false
+}
+
 // bootTime returns when the kernel started, Unix ns.
 func bootTime() int64 {
 	at, err := unix.SysctlTimeval("kern.boottime")

@@ -35,6 +35,28 @@ func statx(dir int, path string, flags int) (info, error) {
 	return i, nil
 }
 
+// kernelSystems are file systems whose files the kernel makes up as they are read.
+// What pstore keeps of a crash is a log, and not among them.
+var kernelSystems = map[int64]bool{
+	unix.PROC_SUPER_MAGIC: true, unix.SYSFS_MAGIC: true, unix.DEBUGFS_MAGIC: true, unix.TRACEFS_MAGIC: true,
+	unix.CGROUP_SUPER_MAGIC: true, unix.CGROUP2_SUPER_MAGIC: true, unix.SECURITYFS_MAGIC: true, unix.SELINUX_MAGIC: true,
+	unix.SMACK_MAGIC: true, unix.BPF_FS_MAGIC: true, unix.NSFS_MAGIC: true, unix.DEVPTS_SUPER_MAGIC: true,
+	unix.EFIVARFS_MAGIC: true, unix.BINFMTFS_MAGIC: true, configfsMagic: true,
+}
+
+const configfsMagic = 0x62656570
+
+// kernelMade reports whether path is on such a file system.
+func kernelMade(path string) bool {
+	var s unix.Statfs_t
+	return again(func() error { return unix.Statfs(path, &s) }) == nil && kernelSystems[int64(s.Type)&0xffffffff] //nolint:unconvert // 32 bits elsewhere
+}
+
+func kernelMadeFD(fd int) bool {
+	var s unix.Statfs_t
+	return again(func() error { return unix.Fstatfs(fd, &s) }) == nil && kernelSystems[int64(s.Type)&0xffffffff] //nolint:unconvert // 32 bits elsewhere
+}
+
 // bootID returns the kernel's id of this boot, zero where there is none.
 func bootID() [16]byte {
 	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // "" where there is none

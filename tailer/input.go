@@ -268,6 +268,8 @@ func hint(err error) string {
 		return "set identity = \"fingerprint\" for this input"
 	case errors.Is(err, errHeld):
 		return "let the agent's user read the rotated copies beside it, or move what is none elsewhere"
+	case errors.Is(err, errPrivate):
+		return "remove the link, and see who may write to its directory"
 	case errors.Is(err, syscall.ELOOP):
 		return "remove the loop of symbolic links"
 	}

@@ -34,6 +34,7 @@ func (t *Tailer) scan(ctx context.Context) error {
 	t.phase++
 	t.asked, t.wakeAt, t.sight = false, time.Time{}, sight{dirs: map[string]stamp{}}
 	dirs := map[string]bool{}
+	t.private.load()
 	for _, in := range t.inputs {
 		if err := t.scanInput(ctx, in, dirs); err != nil {
 			return err
@@ -135,7 +136,7 @@ func (f *listFS) Stat(name string) (fs.FileInfo, error) {
 	}
 	i, err := os.Lstat(p)
 	if err != nil || !i.IsDir() {
-		f.t.sight.enter(f.t, path.Dir(p)) // it is not read otherwise
+		f.t.sight.enter(path.Dir(p)) // it is not read otherwise
 	}
 	return i, err
 }
@@ -148,7 +149,11 @@ func (f *listFS) readDir(dir string) ([]fs.DirEntry, error) {
 		return entries, nil
 	}
 	f.t.o.Pulse(true)
-	f.t.sight.enter(f.t, dir)
+	f.t.sight.enter(dir)
+	if !f.t.private.lists(dir) {
+		f.t.ignorePrivate(f.in, dir)
+		return nil, nil
+	}
 	entries, err := os.ReadDir(dir)
 	switch {
 	case err == nil:
@@ -191,7 +196,7 @@ func (t *Tailer) gather(in *input, l *listing) {
 			if fam == nil || len(fam.live)+len(fam.done) == 0 || unknownPacking(p) {
 				continue
 			}
-			if i, err := in.stat(p); err == nil && i.regular() {
+			if i, err := in.stat(p); err == nil && i.regular() && !t.private.holds(p, &i) {
 				fam.seen = append(fam.seen, &seen{info: i, path: p, real: p, packed: packingOf(p), fam: fam})
 			}
 		}
@@ -246,6 +251,10 @@ func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
 			o.real = real
 			in.identify(&o.info, real)
 		}
+	}
+	if t.private.holds(o.real, &i) {
+		t.ignorePrivate(in, p)
+		return nil
 	}
 	if unknownPacking(o.real) {
 		t.warnOnce(in, "compressed", "ignored a file whose compression is not known, only .gz, .zst and .bz2 are: exclude it to be rid of this warning", "path", p)

@@ -109,7 +109,11 @@ type Options struct {
 	Once          bool          // Run returns nil once everything that is there has been read
 	FlushPartial  bool          // with Once: the last line without newline is handed on too
 	Poll          bool          // do without inotify
-	Logger        *slog.Logger  // nil: nothing is logged
+	// Private are files, and directories with all files directly in them, that are
+	// never followed by any name: those of the agent and its secrets. Nor is what
+	// the kernel makes up, as in /proc.
+	Private []string
+	Logger  *slog.Logger // nil: nothing is logged
 
 	// Delivered returns those of an input's finished files of which every byte has
 	// arrived where it cannot be lost any more. Run's goroutine calls it, at most
@@ -146,6 +150,7 @@ type Tailer struct {
 	streams int       // compressed files being read
 	surveys []*survey // under way, the first gets the turns
 	sight   sight
+	private private
 
 	maxDone      int // finished files that an input remembers
 	now          func() time.Time
@@ -179,6 +184,7 @@ func New(o Options, h Handler) (*Tailer, error) {
 		o: o, h: h, log: o.Logger, boot: bootID(), booted: bootTime(), next: max(o.NextFile, 1),
 		scratch: make([]byte, 256<<10), ready: make(chan struct{}),
 		tended: map[*file]struct{}{}, sight: sight{dirs: map[string]stamp{}}, maxDone: 100_000, now: time.Now, openFD: openRead,
+		private: private{paths: o.Private},
 	}
 	if t.o.Pulse == nil {
 		t.o.Pulse = func(bool) {}

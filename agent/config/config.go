@@ -24,6 +24,11 @@
 // template, is checked by the agent, which asks [Config.Where] for the line.
 package config
 
+import (
+	"maps"
+	"slices"
+)
+
 import "path/filepath"
 
 // Config is the whole configuration. Load and Default return a fresh one that
@@ -37,6 +42,15 @@ type Config struct {
 	Inputs    []Input   `toml:"input"`
 
 	at map[string]place // where each key is written; "" is the main file
+}
+
+// Files returns the paths of the files that have a key of the configuration.
+func (c *Config) Files() []string {
+	files := make(map[string]bool)
+	for _, p := range c.at {
+		files[p.file] = true
+	}
+	return slices.Sorted(maps.Keys(files))
 }
 
 // Agent is [agent].
