@@ -113,7 +113,7 @@ func TestUTF16IsConverted(t *testing.T) {
 	in.Format, in.Fields, in.Encoding = "text", []string{"offset", "message"}, "utf-16le"
 	dest := newMemSink()
 	s.once(t, dest, "\xff\xfea\x00\r", "\x00\n", "\x00\x3d\xd8", "\x00\xde\n\x00b\x00", "\n\x00")
-	sameLines(t, dest.lines(t), []string{`{"offset":0,"message":"a"}`, `{"offset":8,"message":"😀"}`, `{"offset":14,"message":"b"}`})
+	sameLines(t, dest.lines(t), []string{`{"offset":2,"message":"a"}`, `{"offset":8,"message":"😀"}`, `{"offset":14,"message":"b"}`})
 }
 
 // once has a.log grow by each text and the agent ship what is there.

@@ -32,7 +32,10 @@ type file struct {
 	mtime  int64
 	ctime  int64     // at the last comparison of a finished file
 	active time.Time // when it last grew
-	waits  time.Time // since when it has not been known what happened to it
+
+	heldFrom int64     // if held: the offset of the first line that is
+	heldAt   time.Time // if held: since when
+	waits    time.Time // since when it has not been known what happened to it
 
 	checked  bool // the inode has been found to hold the bytes before the offset
 	replaced bool // the inode holds other bytes now

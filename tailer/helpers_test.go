@@ -38,6 +38,7 @@ type event struct {
 // collector is a handler that keeps everything, like a spool whose batches may
 // be cut anywhere by a crash. It checks what every span has to keep to.
 type collector struct {
+	mark   int // bytes that are left out where a file begins
 	mu     sync.Mutex
 	log    []event
 	maxLen int // MaxLineSize
@@ -105,7 +106,7 @@ func (c *collector) streams() (map[uint64]string, error) {
 		if e.forget {
 			continue
 		}
-		if last, ok := at[e.File]; ok && last != e.From || part[e.File] != e.Part {
+		if last, ok := at[e.File]; ok && last != e.From && last+int64(c.mark) != e.From || part[e.File] != e.Part {
 			return nil, fmt.Errorf("file %d: [%d, %d) part %d after %d part %d", e.File, e.From, e.To, e.Part, last, part[e.File])
 		}
 		at[e.File], part[e.File] = e.To, 0

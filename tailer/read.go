@@ -50,6 +50,23 @@ func (f *file) more(data []byte, n int) bool {
 
 // whole is frame for a span of any size.
 func (f *file) whole(data []byte) (n, parts int, broken bool) {
+	mark := f.mark(data)
+	if n, parts, broken = f.wholeEvents(data[mark:]); n > 0 {
+		n += mark
+	}
+	return n, parts, broken
+}
+
+// mark returns the length of the mark that data, the bytes at f's offset, begins
+// with.
+func (f *file) mark(data []byte) int {
+	if f.pos.Offset == 0 && bytes.HasPrefix(data, f.in.Mark) {
+		return len(f.in.Mark)
+	}
+	return 0
+}
+
+func (f *file) wholeEvents(data []byte) (n, parts int, broken bool) {
 	if f.in.Stream != nil {
 		if n = f.in.Stream(data, f.pos.Part > 0); n == 0 {
 			parts = max(0, len(data)-1) / f.in.MaxLineSize
@@ -201,7 +218,7 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 	if f.drained = f.atEnd; !f.atEnd {
 		t.enqueue(f)
 	}
-	f.held = f.in.Events != nil && bytes.IndexByte(data[n:], '\n') >= 0
+	t.hold(f, f.pos.Offset+int64(n), (f.in.Events != nil || f.in.Objects) && bytes.IndexByte(data[n:], '\n') >= 0)
 	if n == 0 {
 		return !drained && f.rotated, nil
 	}
@@ -210,19 +227,29 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 	return true, err
 }
 
+// hold notes whether whole lines from an offset on wait for the rest of their
+// event. The time they do counts from the first of them: whoever goes on writing
+// must not hold them for ever.
+func (t *Tailer) hold(f *file, from int64, held bool) {
+	if held && (!f.held || f.heldFrom != from) {
+		f.heldFrom, f.heldAt = from, t.now()
+	}
+	f.held = held
+}
+
 // release hands on whole lines at the end of f that have waited long enough
 // for the rest of their event.
 func (t *Tailer) release(ctx context.Context, f *file) error {
 	if f.in.Paused || f.gated() || !t.openFile(f) {
 		return nil
 	}
-	data, end, err := t.block(f)
+	data, _, err := t.block(f)
 	if err != nil {
 		_, err = t.unreadable(f, err)
 		return err
 	}
 	whole, _, _ := f.frame(data)
-	if data == nil || !end || whole > 0 {
+	if data == nil || whole > 0 {
 		t.enqueue(f) // something has happened since
 		return nil
 	}
@@ -326,6 +353,11 @@ func (t *Tailer) room(n int) []byte {
 // emit hands on data, the bytes at f's offset. last: the file ends with them.
 func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last bool) error {
 	p := &f.pos
+	lag := max(0, f.size-p.Offset)
+	if n := f.mark(data); n > 0 {
+		p.advance(data[:n], 1)
+		data = data[n:]
+	}
 	s := Span{From: p.Offset, Data: data, Part: p.Part, Cut: parts > 0, Apart: f.apart}
 	f.apart = false
 	p.advance(data, f.in.Unit)
@@ -342,7 +374,7 @@ func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last
 	p.Done = last
 	err := t.hand(ctx, f.in, &s, p)
 	// Only now: bytes are lag until the handler counts them.
-	f.in.lag.Add(max(0, f.size-s.To) - max(0, f.size-s.From))
+	f.in.lag.Add(max(0, f.size-s.To) - lag)
 	f.size = max(f.size, s.To)
 	return err
 }

@@ -136,7 +136,7 @@ func (t *Tailer) tend(ctx context.Context) error {
 	t.polled = t.now()
 	for _, f := range slices.SortedFunc(maps.Keys(t.tended), byID) {
 		switch {
-		case f.held && t.polled.Sub(f.active) >= f.in.EventWait:
+		case f.held && t.polled.Sub(f.heldAt) >= f.in.EventWait:
 			if err := t.release(ctx, f); err != nil {
 				return err
 			}

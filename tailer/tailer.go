@@ -77,13 +77,18 @@ type Input struct {
 	// cut where events end, but an event longer than MaxLineSize at the last line
 	// before that.
 	Events    func(lines []byte) int
-	EventWait time.Duration // an event that may go on is handed on once its file has not grown for this long; 0 means 5 s
+	EventWait time.Duration // an event that may go on is handed on once it is held for this long; 0 means 5 s
 
 	// Stream, if set, takes the place of lines, and of Events: it returns how much
 	// of the bytes it is given is whole, newlines or not. What is longer than
 	// MaxLineSize is cut into parts as a line is; inside says that the bytes begin
 	// within such. More bytes behind them must not make less of them whole.
 	Stream func(data []byte, inside bool) int
+	// Objects, with Stream, has whole lines of what goes on handed on after
+	// EventWait, as with Events.
+	Objects bool
+	// Mark is left out where a file begins with it: a byte order mark.
+	Mark []byte
 	// Unit is how many bytes characters have at least, 0 means 1: where the tailer
 	// itself says where bytes end, it is at a multiple of it.
 	Unit int

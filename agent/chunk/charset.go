@@ -44,6 +44,17 @@ func (c *charset) appendBytes(dst []byte, name string, s []byte) []byte {
 	return dst
 }
 
+// appendLineBytes is appendBytes for s in e's encoding.
+func (e *Encoder) appendLineBytes(dst []byte, name string, s []byte) []byte {
+	switch {
+	case e.charset != nil:
+		return e.charset.appendBytes(dst, name, s)
+	case e.bytes != nil:
+		return e.decoder().appendBytes(dst, name, s)
+	}
+	return appendBytes(dst, name, s)
+}
+
 // multibyte is for encodings of several bytes a character. One goroutine.
 type multibyte struct {
 	decoder *encoding.Decoder

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
 )
 
@@ -20,7 +21,7 @@ type EncoderOptions struct {
 	Static      map[string]any         // added to every record: strings, bools, int64 and float64
 	Path        *PathFields            // added to every record
 	Drop, Mask  []string               // JSON, with Validate: dotted paths of members to leave out, or whose values to replace
-	Charset     encoding.Encoding      // Text: of the lines; nil: UTF-8. It must have ASCII's newline, or be UTF-16 with an order of bytes
+	Charset     encoding.Encoding      // of the lines; nil: UTF-8. It must have ASCII's newline, or be UTF-16 with an order of bytes
 	Begins      func(line []byte) bool // Text: which lines begin an event; nil: all
 	Host        string
 	MaxLineSize int // bytes without the newline; longer lines become records of parts; 0 means no limit
@@ -29,16 +30,17 @@ type EncoderOptions struct {
 // Encoder turns lines into records. It is immutable: any number of
 // goroutines may use it.
 type Encoder struct {
-	format  Format
-	scan    func(b []byte, i int) (int, fault) // JSON
-	fields  []field
-	host    []byte // as a JSON string
-	maxLine int
-	begins  func(line []byte) bool
-	charset *charset                        // Text
-	bytes   encoding.Encoding               // Text: of several bytes a character
-	wide    *wide                           // Text: UTF-16
-	piece   func(line []byte) (piece, bool) // CRI, Docker
+	format   Format
+	scan     func(b []byte, i int) (int, fault) // JSON
+	fields   []field
+	host     []byte // as a JSON string
+	maxLine  int
+	begins   func(line []byte) bool
+	encoding encoding.Encoding               // nil: UTF-8
+	charset  *charset                        // of one byte a character
+	bytes    encoding.Encoding               // of several bytes a character
+	wide     *wide                           // UTF-16
+	piece    func(line []byte) (piece, bool) // CRI, Docker
 
 	hostName string
 	static   []member
@@ -68,8 +70,8 @@ func NewEncoder(o EncoderOptions) *Encoder {
 		e.piece = dockerPiece
 	case Text:
 		e.begins = o.Begins
-		e.setCharset(o.Charset)
 	}
+	e.setCharset(o.Charset)
 	if o.Format != JSON || len(o.Fields) > 0 {
 		e.fields = parseFields(o.Fields, e.piece != nil)
 	}
@@ -80,6 +82,9 @@ func NewEncoder(o EncoderOptions) *Encoder {
 		panic("chunk: lines of UTF-16 are events, and have an even limit")
 	}
 	e.stream = o.Format == JSON && o.Stream
+	if e.stream && e.encoding != nil {
+		panic("chunk: where an object ends is known in UTF-8 only")
+	}
 	if e.stream && !o.Validate {
 		panic("chunk: where an object ends can't be known without validation")
 	}
@@ -94,6 +99,7 @@ func NewEncoder(o EncoderOptions) *Encoder {
 }
 
 func (e *Encoder) setCharset(c encoding.Encoding) {
+	e.encoding = c
 	switch c {
 	case nil:
 		return
@@ -115,6 +121,19 @@ func (e *Encoder) decoder() *multibyte {
 		return nil
 	}
 	return &multibyte{decoder: e.bytes.NewDecoder()}
+}
+
+// Mark returns the byte order mark that is left out where a file begins with it.
+func (e *Encoder) Mark() []byte {
+	switch {
+	case e.wide != nil:
+		return e.wide.mark[:]
+	case e.encoding == nil:
+		return []byte("\ufeff")
+	case e.encoding == simplifiedchinese.GB18030:
+		return []byte("\x84\x31\x95\x33")
+	}
+	return nil
 }
 
 // Append appends the records of l to dst, each ended by a newline. Cutting the
@@ -147,6 +166,8 @@ func (e *Encoder) appendUnless(dst []byte, l *Lines) (_ []byte, c Counts, verbat
 		dst, c = e.appendText(dst, l)
 	case e.piece != nil:
 		dst, c = e.appendContainer(dst, l)
+	case e.encoding != nil:
+		dst, c = e.appendConverted(dst, l)
 	case e.stream:
 		dst, c = e.appendStream(dst, l)
 	case e.edits:
@@ -229,20 +250,29 @@ func (e *Encoder) appendLine(dst []byte, l *Lines, a *added, from, end, at int, 
 		}
 		return append(dst, '\n')
 	}
-	if skipSpace(line, 0) == len(line) {
+	return e.appendFault(dst, line, line, a, l.From+int64(from), at, f, c)
+}
+
+// appendFault appends the record of a line that is not a JSON object, or none if
+// it is empty. text is the line in UTF-8, in which scan found f at byte at.
+func (e *Encoder) appendFault(dst, line, text []byte, a *added, offset int64, at int, f fault, c *Counts) []byte {
+	if skipSpace(text, 0) == len(text) {
 		c.Empty++
 		return dst
 	}
 	c.Records++
 	c.Invalid++
-	if at == len(line) && f == invalidChar { // the newline, or nothing, is in the way
+	if f == ok { // a newline follows, of a character that is none in the file
+		f = afterObject
+	}
+	if at == len(text) && f == invalidChar { // the newline, or nothing, is in the way
 		f = endOfLine
 	}
 	dst = e.appendRaw(dst, line)
 	dst = append(dst, faultText[f]...)
 	dst = append(dst, ` at byte `...)
 	dst = strconv.AppendInt(dst, int64(at), 10)
-	dst = a.append(append(dst, '"'), l.From+int64(from), 0, false)
+	dst = a.append(append(dst, '"'), offset, 0, false)
 	return append(dst, "}\n"...)
 }
 
@@ -255,7 +285,7 @@ func (e *Encoder) appendRaw(dst, line []byte) []byte {
 		dst = append(dst, `"raw_withheld":`...)
 		dst = strconv.AppendInt(dst, int64(len(line)), 10)
 	} else {
-		dst = appendBytes(dst, "raw", line)
+		dst = e.appendLineBytes(dst, "raw", line)
 	}
 	return append(dst, `,"error":"`...)
 }

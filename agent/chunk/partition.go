@@ -21,15 +21,16 @@ type PartitionOptions struct {
 // Partitioner says which key each line's record belongs under. It keeps what
 // it has found out; one goroutine.
 type Partitioner struct {
-	o     PartitionOptions
-	lines bool // the lines' content decides
-	known map[string]string
-	probe []byte
-	vars  KeyVars
-	hits  []found // of the line at hand
-	line  []byte  // that one, if it was several
-	added []found // what is added to the records of file, by field of the template
-	file  string
+	o       PartitionOptions
+	lines   bool // the lines' content decides
+	known   map[string]string
+	probe   []byte
+	vars    KeyVars
+	hits    []found // of the line at hand
+	line    []byte  // that one, if it was several
+	convert *converter
+	added   []found // what is added to the records of file, by field of the template
+	file    string
 }
 
 // found is the value of a path in a line; nil if there is none.
@@ -58,6 +59,7 @@ func NewPartitioner(o PartitionOptions) *Partitioner {
 		return nil
 	}
 	p.hits, p.added = make([]found, 1+len(o.Template.fields)), make([]found, len(o.Template.fields))
+	p.convert = o.Encoder.converter()
 	p.vars.Fields = make([]string, len(o.Template.fields))
 	return p
 }
@@ -119,13 +121,20 @@ func (p *Partitioner) lookAt(file string) {
 
 // look finds the values of the line at l.Data[i], if that becomes a record as it
 // is, and returns where the next one begins.
-func (p *Partitioner) look(l *Lines, i int) (next int) {
+func (p *Partitioner) look(l *Lines, i int) int {
 	if p.o.Encoder.stream {
 		return p.lookStream(l, i)
 	}
-	end := lineEnd(l.Data, i)
-	next = min(end+1, len(l.Data))
+	end, next := p.o.Encoder.lineEnd(l.Data, i)
 	if i == 0 && l.Part > 0 || l.Cut && end == len(l.Data) || end-i > p.o.Encoder.maxLine {
+		return next
+	}
+	if p.convert != nil {
+		if line, valid := p.convert.line(l.Data[i:end]); valid {
+			if at, f := p.o.Encoder.scan(line, 0); f == ok && at == len(line) {
+				p.find(line, 0)
+			}
+		}
 		return next
 	}
 	if at, f := p.o.Encoder.scan(l.Data[:end], i); f == ok && at == end {

@@ -150,7 +150,9 @@ func (f *frame) appendEvent(dst []byte, ev *event) []byte {
 func (f *frame) appendLine(dst []byte, l *Lines, from, to int) []byte {
 	ev := event{offset: l.From + int64(from), message: l.Data[from:to]}
 	if f.wide != nil {
-		ev.message = f.wide.trim(ev.message, ev.offset, bytes.HasPrefix(l.Data[to:], f.wide.newline[:]))
+		if bytes.HasPrefix(l.Data[to:], f.wide.newline[:]) {
+			ev.message = bytes.TrimSuffix(ev.message, f.wide.cr[:])
+		}
 		return f.appendEvent(dst, &ev)
 	}
 	// A part before the last has no newline behind it, and keeps its '\r'.

@@ -37,15 +37,3 @@ func (w *wide) whole(data []byte, _ bool) int {
 		end = n + 1
 	}
 }
-
-// trim takes the carriage return off a line's end, and the byte order mark off
-// the start of a file.
-func (w *wide) trim(line []byte, offset int64, ended bool) []byte {
-	if ended {
-		line = bytes.TrimSuffix(line, w.cr[:])
-	}
-	if offset == 0 {
-		line = bytes.TrimPrefix(line, w.mark[:])
-	}
-	return line
-}

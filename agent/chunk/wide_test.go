@@ -37,7 +37,7 @@ func TestUTF16(t *testing.T) {
 		text := "\ufeffa\r\nਊ\u0a0d\u0d0a\n\ufeff😀\"\n\n123456789\n"
 		half := encoded(t, order, "x😀")[:4]
 		data := append(encoded(t, order, text), half...)
-		want := `{"offset":0,"message":"a"}
+		want := `{"offset":0,"message":"` + "\ufeff" + `a"}
 {"offset":8,"message":"ਊ਍ഊ"}
 {"offset":16,"message":"` + "\ufeff" + `😀\""}
 {"offset":26,"message":""}
@@ -76,9 +76,6 @@ func TestEncodingsAreExact(t *testing.T) {
 			text, err := order.NewDecoder().Bytes(line)
 			if err != nil {
 				t.Fatal(err)
-			}
-			if len(data) == 0 && e.wide != nil {
-				text = bytes.TrimPrefix(text, []byte("\ufeff"))
 			}
 			data, want = append(append(data, line...), newline...), append(want, string(text))
 		}

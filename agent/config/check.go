@@ -186,11 +186,17 @@ func (l *loader) checkFormat(input string, in *Input) {
 			l.problem(path, complaint{"has a meaning only with time_field", "set time_field, or remove the line"})
 		}
 	}
-	if path := input + ".encoding"; l.has(path) && in.Format != "text" {
-		l.problem(path, complaint{`has a meaning only with format = "text": lines of other formats are in UTF-8`, "remove the line, or change format"})
+	switch path := input + ".encoding"; {
+	case l.bad[path]:
+	case in.Format == "docker" && l.has(path):
+		l.problem(path, complaint{`has no meaning with format = "docker", whose lines are in UTF-8 always`, "remove the line, or change format"})
+	case in.Format == "cri" && in.unit() > 1:
+		l.problem(path, complaint{`can't have two bytes a character with format = "cri", whose lines end with one`, "remove the line, or change format"})
+	case in.Framing == "json" && in.encoded():
+		l.problem(path, complaint{`can't be used with framing = "json": where an object ends is known in UTF-8 only`, "remove one of the two, or have the file written in UTF-8"})
 	}
 	for _, key := range []string{"multiline_start", "multiline_continue", "multiline_wait"} {
-		if path := input + "." + key; l.has(path) && in.Format != "text" {
+		if path := input + "." + key; l.has(path) && in.Format != "text" && (key != "multiline_wait" || in.Framing != "json") {
 			l.problem(path, complaint{`has a meaning only with format = "text"`, "remove the line, or change format"})
 		}
 	}
@@ -207,7 +213,7 @@ func (l *loader) checkFormat(input string, in *Input) {
 
 // checkWide refuses what UTF-16, whose newline has two bytes, can't be used with.
 func (l *loader) checkWide(input string, in *Input) {
-	if _, unit, ok := Charset(in.Encoding); !ok || unit == 1 || in.Format != "text" {
+	if in.unit() == 1 {
 		return
 	}
 	for key, set := range map[string]bool{"multiline_start": in.MultilineStart != "", "multiline_continue": in.MultilineContinue != ""} {

@@ -37,6 +37,18 @@ func Charset(name string) (e encoding.Encoding, unit int, ok bool) {
 	return e, 1, slices.Contains(multibyte, canonical)
 }
 
+// unit is how many bytes characters of the input's lines have at least.
+func (in *Input) unit() int {
+	_, unit, _ := Charset(in.Encoding)
+	return max(unit, 1)
+}
+
+// encoded reports whether the input's lines are not in UTF-8.
+func (in *Input) encoded() bool {
+	e, _, _ := Charset(in.Encoding)
+	return e != nil
+}
+
 func encoded(v any) complaint {
 	name := v.(string)
 	if _, _, ok := Charset(name); ok {

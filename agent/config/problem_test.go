@@ -331,14 +331,16 @@ fields = ["stream"]
 		`FILE:11: input[1].framing: needs validate = "full": only a check tells where an object ends (got "json"); remove the line validate, or this one`,
 		`FILE:16: input[2].framing: must be lines or json (got "object")`,
 	}},
-	{"encoding", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nencoding = \"latin1\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nformat = \"text\"\nencoding = \"utf-16\"\n" +
+	{"encoding", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nformat=\"docker\"\nencoding = \"latin1\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nformat = \"text\"\nencoding = \"utf-16\"\n" +
 		"[[input]]\nname = \"c\"\ninclude = [\"/c\"]\nformat = \"text\"\nencoding = \"utf-16le\"\nmultiline_continue = \"x\"\nmax_line_size = \"1025B\"\n" +
-		"[[input]]\nname = \"d\"\ninclude = [\"/d\"]\nformat = \"text\"\nencoding = \"iso-2022-jp\"\n", []string{
-		`FILE:6: input[0].encoding: has a meaning only with format = "text": lines of other formats are in UTF-8 (got "latin1"); remove the line, or change format`,
-		`FILE:11: input[1].encoding: must be utf-8, utf-16le, utf-16be, or the IANA name of an encoding whose newline is one byte (got "utf-16"); use "utf-16le", as Windows writes it, or "utf-16be"; a byte order mark is left out in both`,
-		`FILE:17: input[2].multiline_continue: can't be used with an encoding of two bytes a character (got "x"); remove the line, or have the file written in UTF-8`,
-		`FILE:18: input[2].max_line_size: must be an even number of bytes, as characters of this encoding have two (got "1025B")`,
-		`FILE:23: input[3].encoding: must be utf-8, utf-16le, utf-16be, or the IANA name of an encoding whose newline is one byte (got "iso-2022-jp"); its lines can't be read from the middle of a file: have them written in UTF-8`,
+		"[[input]]\nname = \"d\"\ninclude = [\"/d\"]\nformat = \"text\"\nencoding = \"iso-2022-jp\"\n[[input]]\nname = \"e\"\ninclude = [\"/e\"]\nframing = \"json\"\nencoding = \"utf-16le\"\n[[input]]\nname = \"f\"\ninclude = [\"/f\"]\nformat = \"cri\"\nencoding = \"utf-16le\"\n", []string{
+		`FILE:7: input[0].encoding: has no meaning with format = "docker", whose lines are in UTF-8 always (got "latin1"); remove the line, or change format`,
+		`FILE:12: input[1].encoding: must be utf-8, utf-16le, utf-16be, or the IANA name of an encoding whose newline is one byte (got "utf-16"); use "utf-16le", as Windows writes it, or "utf-16be"; a byte order mark is left out in both`,
+		`FILE:18: input[2].multiline_continue: can't be used with an encoding of two bytes a character (got "x"); remove the line, or have the file written in UTF-8`,
+		`FILE:19: input[2].max_line_size: must be an even number of bytes, as characters of this encoding have two (got "1025B")`,
+		`FILE:24: input[3].encoding: must be utf-8, utf-16le, utf-16be, or the IANA name of an encoding whose newline is one byte (got "iso-2022-jp"); its lines can't be read from the middle of a file: have them written in UTF-8`,
+		`FILE:29: input[4].encoding: can't be used with framing = "json": where an object ends is known in UTF-8 only (got "utf-16le"); remove one of the two, or have the file written in UTF-8`,
+		`FILE:34: input[5].encoding: can't have two bytes a character with format = "cri", whose lines end with one (got "utf-16le"); remove the line, or change format`,
 	}},
 	{"removal", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\ndelete_after_ship = \"1d\"\n[[input]]\nname = \"b\"\ninclude = [\"/b\"]\nstart_at = \"end\"\n" +
 		"delete_after_ship = \"24h\"\n[[input]]\nname = \"c\"\ninclude = [\"/c\"]\ndelete_after_ship = \"24h\"\nidentity = \"name\"\n[[input]]\nname = \"d\"\ninclude = [\"/d\"]\ndelete_after_ship = \"24h\"\nidentity = \"fingerprint\"\n[spool]\nwhen_full = \"drop_oldest\"\n", []string{
