@@ -42,7 +42,27 @@ func (t *Tailer) claim(ctx context.Context, in *input, homes []string, l *listin
 			}
 		}
 	}
+	t.noteLeft(in, homes)
 	return nil
+}
+
+// noteLeft notes by when the files that have just lost their last name had lost it:
+// that changed their directory. Births are compared with it, so it is a time of
+// the file system, not of this machine.
+func (t *Tailer) noteLeft(in *input, homes []string) {
+	for _, home := range homes {
+		fam := in.families[home]
+		for _, all := range [...][]*file{fam.live, fam.done} {
+			for _, f := range all {
+				switch {
+				case f.seen != nil:
+					f.pos.Left = 0
+				case f.pos.Left == 0 && !f.replaced:
+					f.pos.Left = t.sight.dirs[filepath.Dir(home)].mtime
+				}
+			}
+		}
+	}
 }
 
 // claimOne decides whether o is the file that had its inode.

@@ -1,6 +1,7 @@
 package tailer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/fnv"
@@ -72,7 +73,7 @@ func (t *Tailer) findCopy(ctx context.Context, fam *family, f *file) (look copyL
 
 // mayBe says whether a sibling can be a copy of f as far as names and times tell.
 func (f *file) mayBe(o *seen) bool {
-	if o.home || o.owner != nil || !younger(o, &f.pos) {
+	if o.home || o.owner != nil || !younger(o, &f.pos) || !f.trusts(o) || !f.isSourceByName(o) {
 		return false
 	}
 	// Few bytes may be a header that older generations have, too. A copy of f
@@ -211,7 +212,7 @@ func (t *Tailer) partOfHome(ctx context.Context, fam *family, o *seen, fd int) (
 // doubt: it could not be read.
 func (t *Tailer) homeHolds(ctx context.Context, fam *family, f *file) (ok, doubt bool, err error) {
 	home := fam.atHome()
-	if home == nil || home.owner != nil || home.size < f.pos.Offset {
+	if home == nil || home.owner != nil || home.size < f.pos.Offset || !f.trusts(home) {
 		return false, false, nil
 	}
 	fd, err := t.openSeen(home)
@@ -278,7 +279,7 @@ func (t *Tailer) lateCopy(ctx context.Context, in *input, fam *family, o *seen) 
 		}
 	}
 	for _, f := range slices.Concat(fam.live, fam.done) {
-		if f.pos.Offset == f.pos.Base || !younger(o, &f.pos) {
+		if f.pos.Offset == f.pos.Base || !younger(o, &f.pos) || !f.trusts(o) {
 			continue
 		}
 		if f.bytes == unsure && !f.pos.Done && f.mayHide(o) {
@@ -315,6 +316,9 @@ func (t *Tailer) covered(ctx context.Context, fd int, o *seen, f *file) (int64, 
 	if o.size < at.Offset && f.pos.Lost {
 		at = f.pos.markBefore(o.size)
 	}
+	if !f.copiedBefore(o) {
+		return 0, nil
+	}
 	// Without inodes, more than a header's length of them may be f itself, grown.
 	grown := f.in.ByContent && f.seen == nil && at.Offset > headSize
 	if at.Offset == f.pos.Base || o.size < at.Offset || o.size > at.Offset && !f.pos.Lost && !grown {
@@ -327,7 +331,7 @@ func (t *Tailer) covered(ctx context.Context, fd int, o *seen, f *file) (int64, 
 	// A few bytes may be a header that all generations have. Then only what was
 	// made, and written, before the next generation began is taken for a copy, and
 	// only while no other file is known to be the copy.
-	if next := f.next(); at.Offset <= headSize && next != nil && (max(o.born, o.mtime) > next.pos.Began || f.seen != nil) {
+	if next := f.next(); at.Offset <= headSize && next != nil && (o.mtime > next.pos.Began || o.made() > next.pos.Began || f.seen != nil) {
 		return 0, nil
 	}
 	sum, err := t.crcsAt(ctx, fd, f.pos.Base, at.Offset)
@@ -338,6 +342,34 @@ func (t *Tailer) covered(ctx context.Context, fd int, o *seen, f *file) (int64, 
 		return o.size, nil
 	}
 	return at.Offset, nil
+}
+
+// copiedBefore reports whether o, which is not compressed, can have been copied from
+// the finished file f: copies are made while there is something to copy, and have
+// older names than it. However alike, all else is a new generation. Of a log that
+// was copied from another machine, the rotated copy may follow at any time.
+func (f *file) copiedBefore(o *seen) bool {
+	late := o.born != 0 && f.pos.Left != 0 && o.made() > f.pos.Left
+	return f.isSourceByName(o) && (!late || f.pos.Offset > headSize && f.was() == f.fam.home)
+}
+
+// was returns the path that f had last.
+func (f *file) was() string { return cmp.Or(f.name, f.pos.Real, f.pos.Path) }
+
+// made returns a time before which o had not all of its bytes. One that is older
+// than its inode was copied with its time.
+func (o *seen) made() int64 {
+	if o.mtime < o.born {
+		return o.mtime
+	}
+	return o.born
+}
+
+// isSourceByName reports whether o can be a copy of f as far as names tell: copies
+// are given the names of older generations.
+func (f *file) isSourceByName(o *seen) bool {
+	was := f.was()
+	return was == f.fam.home || unpackedName(o.real) == unpackedName(was) || compareAge(o.real, was) <= 0
 }
 
 // next is the generation of the family that came after f.

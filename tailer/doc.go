@@ -85,6 +85,10 @@
 //	cut short by a loss of power      same inode and beginning,         goOn      TestPowerLoss
 //	                                  another boot, no copy
 //	same header as an older copy      copy older than the file          none      TestOldCopyOfSameHeader
+//	the same bytes again              made after the finished file      followed  TestSameReportAgain,
+//	                                  was gone, or younger by name                TestSameReportUnderItsName
+//	rotated on another machine        copied late, with its old time    followed  TestRotatedElsewhere
+//	planted by another user           neither root's nor the owner's    none      TestPlantedCopies
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory
 //	NULs of a truncation              new generation starts with them skipped   TestSkippedNULs
@@ -159,6 +163,14 @@
 //	anchor         the last 64 bytes before the offset        every read
 //	prefix CRC     CRC-32C of everything before the offset    where names and inodes don't tell
 //	marks          about 32 earlier (offset, CRC) pairs       copies and files that are shorter than the offset
+//
+// # Who makes copies
+//
+// A file is a copy of another only if root or the owner of that other one owns it,
+// its name is that of an older generation, and it was made while there was
+// something to copy. All else is a generation of its own, however alike. A
+// position notes by when no name led to its file any more, in the time of the file
+// system: that of its directory, which the loss of the name has changed.
 //
 // # Compressed files
 //

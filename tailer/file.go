@@ -86,7 +86,7 @@ func (in *input) fileAt(id inode) *file {
 // identify takes the inode of o for f's.
 func (t *Tailer) identify(f *file, i *info) {
 	t.unindex(f)
-	f.pos.Boot, f.pos.Dev, f.pos.Ino, f.pos.Born = t.boot, i.id.dev, i.id.ino, i.born
+	f.pos.Boot, f.pos.Dev, f.pos.Ino, f.pos.Born, f.pos.Owner = t.boot, i.id.dev, i.id.ino, i.born, i.uid
 	t.index(f)
 }
 

@@ -35,6 +35,7 @@ type info struct {
 	size  int64
 	links uint32
 	mode  uint16
+	uid   uint32 // of its owner
 }
 
 func (i *info) regular() bool { return i.mode&unix.S_IFMT == unix.S_IFREG }

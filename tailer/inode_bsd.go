@@ -34,6 +34,7 @@ func stat(call func(*unix.Stat_t) error) (info, error) {
 		size:  s.Size,
 		links: uint32(s.Nlink),
 		mode:  s.Mode,
+		uid:   s.Uid,
 	}, nil
 }
 

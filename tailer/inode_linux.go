@@ -27,6 +27,7 @@ func statx(dir int, path string, flags int) (info, error) {
 		size:  int64(s.Size),
 		links: s.Nlink,
 		mode:  s.Mode,
+		uid:   s.Uid,
 	}
 	if s.Mask&unix.STATX_BTIME != 0 {
 		i.born = s.Btime.Sec*1e9 + int64(s.Btime.Nsec)

@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/bmatcuk/doublestar/v4"
 )
 
 func compare[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }
@@ -154,20 +152,6 @@ func (in *input) family(home string) *family {
 		in.families[home] = f
 	}
 	return f
-}
-
-// matches says whether the patterns want path.
-func (in *input) matches(path string) bool {
-	return matchAny(in.Include, path) && !matchAny(in.Exclude, path)
-}
-
-func matchAny(patterns []string, path string) bool {
-	for _, p := range patterns {
-		if doublestar.MatchUnvalidated(p, path) {
-			return true
-		}
-	}
-	return false
 }
 
 // problem notes that path can't be read, which is tried again at the next scan;

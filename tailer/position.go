@@ -40,12 +40,14 @@ type Position struct {
 	Boot  [16]byte // boot id under which Dev was seen; devices are renumbered at boot
 	Dev   uint64
 	Ino   uint64 // 0: the inode is known to be gone, or to hold other bytes
+	Owner uint32 // user id of whoever owns the inode: only root and he make copies of the file
 	Born  int64  // birth time of the inode, Unix ns; 0: unknown
 	Began int64  // mtime when the file was first followed, Unix ns
 	Mtime int64  // mtime at the last look, Unix ns: compressed copies keep it
 	Ctime int64  // ctime at the last look, Unix ns
 	First int64  // Born of the first file that was followed under this path
 	Since int64  // Began of the first file that was followed under this path
+	Left  int64  // Unix ns: by then no name in its directory led to it any more; 0: one does, or that is unknown
 	Size  int64  // last known size, of compressed content as far as it is known
 
 	Packed int64 // last known size of the compressed file that has the bytes; 0: they are not compressed
@@ -85,7 +87,7 @@ func (p *Position) MarshalBinary() ([]byte, error) { return p.AppendBinary(nil) 
 //	byte    flags: 1 Holed, 2 Done, 4 Lost
 //	uvarint File; string Input, Path, Real
 //	[16]    Boot
-//	uvarint Dev, Ino; varint Born, Began, Mtime, Ctime, First, Since;
+//	uvarint Dev, Ino, Owner; varint Born, Began, Mtime, Ctime, First, Since, Left;
 //	uvarint Size, Packed, Offset, Base
 //	[4]     CRC, big endian
 //	uvarint Head.Offset; [4] Head.CRC
@@ -102,12 +104,14 @@ func (p *Position) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, p.Boot[:]...)
 	b = binary.AppendUvarint(b, p.Dev)
 	b = binary.AppendUvarint(b, p.Ino)
+	b = binary.AppendUvarint(b, uint64(p.Owner))
 	b = binary.AppendVarint(b, p.Born)
 	b = binary.AppendVarint(b, p.Began)
 	b = binary.AppendVarint(b, p.Mtime)
 	b = binary.AppendVarint(b, p.Ctime)
 	b = binary.AppendVarint(b, p.First)
 	b = binary.AppendVarint(b, p.Since)
+	b = binary.AppendVarint(b, p.Left)
 	for _, n := range [...]int64{p.Size, p.Packed, p.Offset, p.Base} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
@@ -159,8 +163,8 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	*p = Position{Holed: b[1]&flagHoled != 0, Done: b[1]&flagDone != 0, Lost: b[1]&flagLost != 0}
 	p.File, p.Input, p.Path, p.Real = d.uvarint(), string(d.bytes()), string(d.bytes()), string(d.bytes())
 	copy(p.Boot[:], d.take(len(p.Boot)))
-	p.Dev, p.Ino = d.uvarint(), d.uvarint()
-	p.Born, p.Began, p.Mtime, p.Ctime, p.First, p.Since = d.varint(), d.varint(), d.varint(), d.varint(), d.varint(), d.varint()
+	p.Dev, p.Ino, p.Owner = d.uvarint(), d.uvarint(), d.uint32()
+	p.Born, p.Began, p.Mtime, p.Ctime, p.First, p.Since, p.Left = d.varint(), d.varint(), d.varint(), d.varint(), d.varint(), d.varint(), d.varint()
 	p.Size, p.Packed, p.Offset, p.Base, p.CRC = d.count(), d.count(), d.count(), d.count(), d.crc()
 	p.Head = Mark{Offset: d.count(), CRC: d.crc()}
 	p.Anchor = append([]byte(nil), d.bytes()...)
@@ -232,6 +236,12 @@ func (d *decoder) count() int64 {
 		return 0
 	}
 	return int64(v)
+}
+
+func (d *decoder) uint32() uint32 {
+	v := d.uvarint()
+	d.bad = d.bad || v > math.MaxUint32
+	return uint32(v)
 }
 
 func (d *decoder) crc() uint32 { return binary.BigEndian.Uint32(d.take(4)) }

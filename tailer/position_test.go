@@ -13,8 +13,8 @@ import (
 )
 
 func samplePosition() Position {
-	p := Position{File: 7, Input: "app", Path: "/l/a.log", Real: "/m/a.log", Boot: [16]byte{1, 2}, Dev: 3, Ino: 4,
-		Born: 5, Began: 6, First: 5, Since: -6, Size: 4000, Part: 2, Holed: true, Done: true, Lost: true}
+	p := Position{File: 7, Input: "app", Path: "/l/a.log", Real: "/m/a.log", Boot: [16]byte{1, 2}, Dev: 3, Ino: 4, Owner: 1000,
+		Born: 5, Began: 6, First: 5, Since: -6, Left: 8, Size: 4000, Part: 2, Holed: true, Done: true, Lost: true}
 	p.advance(bytes.Repeat([]byte("some line\n"), 300), 1)
 	return p
 }

@@ -260,7 +260,7 @@ func (t *Tailer) newcomers(ctx context.Context, in *input, fam *family) error {
 		siblings = siblings[1:]
 	}
 	for _, o := range siblings {
-		if t.tooOld(in, fam, o) {
+		if t.tooOld(in, fam, o) || t.planted(in, fam, o) {
 			continue
 		}
 		if o.owner == nil && !o.doubt && o.packed != plain {
@@ -337,7 +337,7 @@ func (fam *family) lastAt(path string) (last *file) {
 // made before what is at home began, as a copy of that is not.
 func (fam *family) missed(o *seen) bool {
 	last := fam.lastPlain()
-	if last == nil {
+	if last == nil || !last.trusts(o) {
 		return false
 	}
 	if o.packed != plain && last.seen != nil && last.seen.home {

@@ -109,7 +109,7 @@ func (t *Tailer) list(in *input) *listing {
 		_, _ = fsys.readDir(base) // it keeps its errors
 		visit := func(p string, d fs.DirEntry) error {
 			p = path.Join(base, p)
-			if !matchAny(in.Exclude, p) {
+			if !passing(pattern, p) && !matchAny(in.Exclude, p) {
 				l.matched[p] |= d.Type()
 			}
 			return nil
@@ -217,19 +217,28 @@ func byAge(a, b *seen) int {
 		}
 		return 1
 	}
-	p, q := unpackedName(a.real), unpackedName(b.real)
+	if c := compareAge(a.real, b.real); c != 0 {
+		return c
+	}
+	if a.mtime != b.mtime && unpackedName(a.real) != unpackedName(b.real) {
+		return compare(a.mtime, b.mtime)
+	}
+	return compare(a.real, b.real)
+}
+
+// compareAge puts the older of two rotated names first; 0 if names don't tell.
+func compareAge(a, b string) int {
+	p, q := unpackedName(a), unpackedName(b)
 	m, n := rotationNumber(p), rotationNumber(q)
 	switch {
 	case p == q:
-		return compare(a.packed, b.packed)
+		return compare(packingOf(a), packingOf(b))
 	case m >= 0 && n >= 0 && m != n:
 		return compare(n, m) // .2 is older than .1
 	case m < 0 && n < 0 && len(p) == len(q):
 		return compare(p, q) // dates
-	case a.mtime != b.mtime:
-		return compare(a.mtime, b.mtime)
 	}
-	return compare(a.real, b.real)
+	return 0
 }
 
 // look examines a path that the patterns want; nil means there is nothing to follow.

@@ -55,7 +55,7 @@ func (a *ask) holds() bool { return !a.differ && a.last == a.offset }
 // was read, and they are not themselves compressed files that are still there.
 func (fam *family) suspects(o *seen) (all []*file) {
 	for _, f := range slices.Concat(fam.live, fam.done) {
-		if f.pos.Offset > f.pos.Base && younger(o, &f.pos) && (f.seen == nil || f.pos.Packed == 0) {
+		if f.pos.Offset > f.pos.Base && younger(o, &f.pos) && f.trusts(o) && (f.seen == nil || f.pos.Packed == 0) {
 			all = append(all, f)
 		}
 	}
