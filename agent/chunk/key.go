@@ -121,8 +121,7 @@ func escapeKey(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		safe := c|0x20-'a' < 26 || c-'0' < 10 || c == '_' || c == '-' || c == '.' && !dots
-		if safe {
+		if safeInKey(c) && (c != '.' || !dots) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)

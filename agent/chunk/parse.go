@@ -3,9 +3,11 @@ package chunk
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"hash/maphash"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,60 +27,41 @@ type Key struct {
 }
 
 // KeyParser reads keys that a template made: the inverse of Template.Expand
-// and of filling in {queue}, {chunk}, {records} and {id}. It is immutable.
+// and of filling in {queue}, {chunk}, {records} and {id}. Any goroutine may use it.
 type KeyParser struct {
-	prefix string
-	// most and least match the same keys; one makes each value as long as it
-	// can be, from the left, and the other as short. Where they agree there is
-	// no other way to read a key.
-	most, least *regexp.Regexp
-	names       []string // of the groups
+	prefix  string
+	pattern keyPattern
+	layouts []string // of the times, in their order
+	spans   [64]atomic.Pointer[keySpan]
 }
 
-// ErrNotKey says that a key was not made by the template.
+// keySpan is the span of the times of a key. Keys that are listed one after the
+// other mostly share it, and to find it takes ten times as long as all else.
+type keySpan struct {
+	values   []string
+	from, to time.Time
+	err      error
+}
+
+// ErrNotKey is returned by Parse for a key that the template did not make.
 var ErrNotKey = errors.New("not a key of the template")
 
-// ErrAmbiguous says that a key of the template can be read in more than one way.
+// ErrAmbiguous is returned by Parse for a key that the template may have made in
+// more than one way.
 var ErrAmbiguous = errors.New("can be read in more than one way by the key template, whose variables need something between them that is not in their values")
-
-// anyValue is the pattern of values that are percent-encoded.
-const anyValue = `(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})`
-
-// patterns are those of the variables without an argument, {date} and the like
-// apart. In each %s stands what makes a repetition as short as it can be.
-var patterns = map[string]string{
-	"input":   anyValue + `+%s`,
-	"host":    anyValue + `+%s`,
-	"ext":     `(?:\.gz|\.zst)?%s`,
-	"queue":   `[0-9a-f]{16}`,
-	"chunk":   `[0-9]{20}`,
-	"records": `[0-9]+%s(?:\.[a-z]+%s)?%s`,
-	"id":      `[0-9a-f]{16}`,
-}
-
-// anyPath is the pattern of values that may be paths, cut ones included.
-const anyPath = `(?:[A-Za-z0-9_.~/-]|%[0-9A-F]{2})+%s`
 
 // Parser returns the parser of keys that the template expanded behind prefix.
 func (t *Template) Parser(prefix string) *KeyParser {
 	p := &KeyParser{prefix: prefix}
-	var most, least strings.Builder
-	add := func(name, pattern string) {
-		p.names = append(p.names, name)
-		for b, mark := range map[*strings.Builder]string{&most: "", &least: "?"} {
-			b.WriteString("(" + strings.ReplaceAll(pattern, "%s", mark) + ")")
-		}
-	}
-	text := func(s string) {
+	text := func(s string) { // late variables stand in it
 		for s != "" {
 			before, rest, found := strings.Cut(s, "{")
-			most.WriteString(regexp.QuoteMeta(before))
-			least.WriteString(regexp.QuoteMeta(before))
+			p.pattern.literal(before)
 			if !found {
 				return
 			}
 			name, after, _ := strings.Cut(rest, "}") // the template was checked
-			add(name, patterns[name])
+			p.pattern.variable(name)
 			s = after
 		}
 	}
@@ -87,100 +70,129 @@ func (t *Template) Parser(prefix string) *KeyParser {
 		switch {
 		case part.value == nil:
 		case part.layout != "":
-			add("time:"+part.layout, layoutPattern(part.layout))
-		case patterns[part.name] != "":
-			add(part.name, patterns[part.name])
+			p.layouts = append(p.layouts, part.layout)
+			p.pattern.time(part.layout)
+		case part.name != "":
+			p.pattern.variable(part.name)
 		case part.most > 0:
-			add("", anyPath)
+			p.pattern = append(p.pattern, keyPart{kind: anyPath})
 		default: // of the environment
-			text(part.value(nil))
+			p.pattern.literal(part.value(nil))
 		}
 	}
-	p.most = regexp.MustCompile(`\A` + most.String() + `\z`)
-	p.least = regexp.MustCompile(`\A` + least.String() + `\z`)
+	p.pattern.done()
 	return p
 }
 
-// layoutPattern is the pattern of times in a layout: digits where all times have
-// digits, if they differ in nothing else.
-func layoutPattern(layout string) string {
-	at := time.Date(2001, 1, 1, 1, 1, 1, 0, time.UTC)
-	shape := func(at time.Time) string {
-		return strings.Map(func(r rune) rune {
-			if r >= '0' && r <= '9' {
-				return '0'
-			}
-			return r
-		}, escapeDirs(at.Format(layout)))
-	}
-	first := shape(at)
-	for range 24 {
-		at = at.AddDate(0, 1, 1).Add(time.Hour)
-		if shape(at) != first {
-			return anyPath
-		}
-	}
-	if len(first) == maxValue {
-		return anyPath // cut, so the digits of a digest are in it
-	}
-	return strings.ReplaceAll(strings.ReplaceAll(regexp.QuoteMeta(first), "%", "[%]"), "0", "[0-9]")
-}
-
 // Parse reads a key. Its error is ErrNotKey or ErrAmbiguous, or says which value
-// is none; it does not repeat the key.
+// is none; it does not repeat the key. Strings of the result are parts of key.
 func (p *KeyParser) Parse(key string) (Key, error) {
 	rest, ok := strings.CutPrefix(key, p.prefix)
 	if !ok {
 		return Key{}, fmt.Errorf("%w: it does not begin with %q", ErrNotKey, p.prefix)
 	}
-	most := p.most.FindStringSubmatch(rest)
-	if most == nil {
+	most, least, ok := p.pattern.match(rest)
+	if !ok {
 		return Key{}, ErrNotKey
 	}
-	least := p.least.FindStringSubmatch(rest)
-	values := make(map[string]string, len(p.names))
-	var layouts, times []string
-	for i, name := range p.names {
-		value := most[i+1]
-		if name == "" {
-			continue // of a file or field: it may be cut, and nobody asks for it
+	var k Key
+	var times [8]string
+	timed := times[:0]
+	for i := range p.pattern {
+		v := &p.pattern[i]
+		if v.name == "" {
+			continue // a text, a file or a field: those may be cut, and nobody asks for them
 		}
-		if value != least[i+1] {
+		value := rest[most[i]:most[i+1]]
+		if value != rest[least[i]:least[i+1]] {
 			return Key{}, ErrAmbiguous
 		}
-		if old, twice := values[name]; twice && old != value {
-			return Key{}, fmt.Errorf("%w: {%s} is %q and %q", ErrNotKey, name, old, value)
+		if before, twice := p.before(i, rest, most); twice && before != value {
+			return Key{}, fmt.Errorf("%w: {%s} is %q and %q", ErrNotKey, v.name, before, value)
 		}
-		values[name] = value
-		if layout, ok := strings.CutPrefix(name, "time:"); ok {
-			layouts, times = append(layouts, layout), append(times, value)
-		}
-	}
-	return newKey(values, layouts, times)
-}
-
-// newKey makes values of their text in a key.
-func newKey(values map[string]string, layouts, times []string) (k Key, err error) {
-	k.Queue, k.ID, k.Ext = values["queue"], values["id"], values["ext"]
-	if k.Chunk, err = strconv.ParseUint(values["chunk"], 10, 64); err != nil || k.Chunk == 0 {
-		return Key{}, fmt.Errorf("%w: %s is no chunk number", ErrNotKey, values["chunk"])
-	}
-	count, cause, tombstone := strings.Cut(values["records"], ".")
-	k.Records, err = strconv.ParseInt(count, 10, 64)
-	if err != nil || tombstone && k.Records != 0 || strconv.FormatInt(k.Records, 10) != count {
-		return Key{}, fmt.Errorf("%w: %s is no count of records", ErrNotKey, values["records"])
-	}
-	k.Cause = cause
-	for name, to := range map[string]*string{"input": &k.Input, "host": &k.Host} {
-		value, used := values[name]
-		if *to = unescapeKey(value); used && escapeKey(*to) != value {
-			return Key{}, fmt.Errorf("%w: {%s} %q is not encoded as Spoolship does it", ErrNotKey, name, value)
+		if strings.HasPrefix(v.name, timePrefix) {
+			timed = append(timed, value)
+		} else if err := k.set(v.name, value); err != nil {
+			return Key{}, err
 		}
 	}
-	if k.From, k.To, err = span(layouts, times); err != nil {
+	var err error
+	if k.From, k.To, err = p.span(timed); err != nil {
 		return Key{}, err
 	}
 	return k, nil
+}
+
+// before returns what an earlier keyPart of the same name as the i-th has.
+func (p *KeyParser) before(i int, key string, at []int) (value string, found bool) {
+	for j := range p.pattern[:i] {
+		if p.pattern[j].name == p.pattern[i].name {
+			return key[at[j]:at[j+1]], true
+		}
+	}
+	return "", false
+}
+
+// set takes the value of a variable in from its text in a key.
+func (k *Key) set(name, value string) (err error) {
+	switch name {
+	case "queue":
+		k.Queue = value
+	case "id":
+		k.ID = value
+	case "ext":
+		k.Ext = value
+	case "input":
+		k.Input, err = decodeValue(name, value)
+	case "host":
+		k.Host, err = decodeValue(name, value)
+	case "chunk":
+		if k.Chunk, err = strconv.ParseUint(value, 10, 64); err != nil || k.Chunk == 0 {
+			return fmt.Errorf("%w: %s is no chunk number", ErrNotKey, value)
+		}
+	case "records":
+		digits, cause, tombstone := strings.Cut(value, ".")
+		k.Records, err = strconv.ParseInt(digits, 10, 64)
+		if err != nil || tombstone && k.Records != 0 || digits[0] == '0' && len(digits) > 1 {
+			return fmt.Errorf("%w: %s is no count of records", ErrNotKey, value)
+		}
+		k.Cause = cause
+	}
+	return err
+}
+
+// decodeValue returns the value that is encoded so in a key.
+func decodeValue(name, encoded string) (string, error) {
+	value := unescapeKey(encoded)
+	if (len(value) != len(encoded) || strings.Trim(value, ".") == "") && escapeKey(value) != encoded {
+		return "", fmt.Errorf("%w: {%s} %q is not encoded as Spoolship does it", ErrNotKey, name, encoded)
+	}
+	return value, nil
+}
+
+// seed is that of the places of spans.
+var seed = maphash.MakeSeed()
+
+// span returns the times that a key with these values of its times stands for.
+func (p *KeyParser) span(values []string) (from, to time.Time, err error) {
+	if len(values) == 0 {
+		return from, to, nil
+	}
+	place := uint64(0)
+	for _, v := range values {
+		place = place*31 + maphash.String(seed, v)
+	}
+	cached := &p.spans[place%uint64(len(p.spans))]
+	s := cached.Load()
+	if s == nil || !slices.Equal(s.values, values) {
+		s = &keySpan{}
+		for _, v := range values { // a copy: values are parts of a key
+			s.values = append(s.values, strings.Clone(v))
+		}
+		s.from, s.to, s.err = span(p.layouts, s.values)
+		cached.Store(s)
+	}
+	return s.from, s.to, s.err
 }
 
 // unescapeKey undoes escapeKey; what follows a % must be two hex digits.
@@ -204,9 +216,6 @@ func unescapeKey(s string) string {
 // span returns the times that are written so in the layouts, if they are one
 // run: no times otherwise. It is an error if there is no such time.
 func span(layouts, values []string) (from, to time.Time, err error) {
-	if len(layouts) == 0 {
-		return from, to, nil
-	}
 	text := make([]string, len(values))
 	for i, v := range values {
 		if strings.Contains(v, "~") {
