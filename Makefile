@@ -30,6 +30,7 @@ RUNS   ?= 5
 PARTS  ?=
 BASE   ?= HEAD
 SECONDS ?= 12
+QUEUES ?= 100000
 
 .PHONY: build test lint demo crash bench e2e soak clean
 
@@ -87,6 +88,10 @@ hostile: harness ## whoever is hostile, refused, odd or merely many: a line per 
 .PHONY: power
 power: harness ## power cuts and bad disks under the agent, a line per fault; N trials of each, or a minute's worth; needs root and FUSE
 	cd internal/e2e/power && POWER_N=$(if $(filter command,$(firstword $(origin N))),$(N)) POWER_SEED=$(SEED) $(GO) test -count=1 -timeout 4h -tags e2e
+
+.PHONY: fleet
+fleet: harness ## an audit of QUEUES hosts with a hundred chunks each: seconds and MiB
+	cd internal/e2e/fleet && QUEUES=$(QUEUES) $(GO) test -count=1 -timeout 20m -tags e2e
 
 .PHONY: s3 query
 s3: query bin/versitygw ## the sink on independent S3 servers, a line per server and case; then make query

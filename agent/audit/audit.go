@@ -5,6 +5,7 @@ package audit
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -40,9 +41,6 @@ func Read(layouts []Layout, name string, size int64) (o Object, err error) {
 	return Object{}, err
 }
 
-// maxForeign bounds how many foreign keys a report names; it counts them all.
-const maxForeign = 100
-
 // Foreign is a key that no layout made.
 type Foreign struct {
 	Key    string `json:"key"`
@@ -55,17 +53,69 @@ type Damage struct {
 	Reason string `json:"reason"`
 }
 
-// Audit collects the keys of a bucket. It keeps them all: about 300 bytes for
-// each. The zero value is empty; one goroutine.
+// Audit collects what the keys of a bucket say, in any order. Its memory follows the
+// number of streams and of the gaps in them, not that of keys: a stream of chunks
+// without a gap takes some 500 bytes however long it is. The zero value is empty; one
+// goroutine at a time.
 type Audit struct {
-	objects []Object
-	foreign []Foreign
-	strange int64
-	damage  []Damage
+	streams    map[streamID]*stream
+	foreign    []Foreign
+	strange    int64
+	tombstones int // named
 }
 
+// streamID is what chunks are numbered by.
+type streamID struct{ input, queue string }
+
+// stream is what is known of the chunks of one input in one queue.
+type stream struct {
+	records, tombstones runs // numbers that an object of this kind has
+	twice, twiceBuried  runs // numbers that two or more have
+	hosts               []string
+	objects             int64
+	bytes               int64
+	lines               int64
+	from, to            time.Time
+	named               []Tombstone
+}
+
+// The most that a report names of what there may be any number of. All is counted.
+const (
+	maxForeign    = 100
+	maxTombstones = 10_000
+	maxFindings   = 10_000 // gaps, and as many duplicates
+	maxHosts      = 20     // of a stream
+)
+
 // Add takes an object in.
-func (a *Audit) Add(o Object) { a.objects = append(a.objects, o) }
+func (a *Audit) Add(o *Object) {
+	s := a.streams[streamID{o.Input, o.Queue}]
+	if s == nil {
+		if a.streams == nil {
+			a.streams = make(map[streamID]*stream)
+		}
+		s = &stream{}
+		a.streams[streamID{strings.Clone(o.Input), strings.Clone(o.Queue)}] = s // not the whole key
+	}
+	all, twice := &s.records, &s.twice
+	if o.Cause != "" {
+		all, twice = &s.tombstones, &s.twiceBuried
+		if a.tombstones < maxTombstones {
+			a.tombstones++
+			s.named = append(s.named, Tombstone{Chunk: o.Chunk, Cause: o.Cause, Key: o.Name})
+		}
+	}
+	if !all.add(o.Chunk) {
+		twice.add(o.Chunk)
+	}
+	s.objects++
+	s.bytes += o.Size
+	s.lines += o.Records
+	s.from, s.to = widen(s.from, s.to, o.From, o.To)
+	if o.Host != "" && len(s.hosts) < maxHosts && !slices.Contains(s.hosts, o.Host) {
+		s.hosts = append(s.hosts, strings.Clone(o.Host))
+	}
+}
 
 // AddForeign takes in a key that could not be read.
 func (a *Audit) AddForeign(name string, reason error) {
@@ -75,24 +125,15 @@ func (a *Audit) AddForeign(name string, reason error) {
 	}
 }
 
-// AddDamage notes what was found wrong in an object.
-func (a *Audit) AddDamage(o Object, reason error) {
-	a.damage = append(a.damage, Damage{o.Name, reason.Error()})
-}
-
-// Foreign returns how many keys could not be read.
-func (a *Audit) Foreign() int64 { return a.strange }
-
-// Objects returns all objects in the order in which their records were spooled:
-// by input, queue and chunk number.
-func (a *Audit) Objects() []Object {
-	slices.SortFunc(a.objects, func(a, b Object) int {
+// Sort sorts objects in the order in which their records were spooled: by input,
+// queue and chunk number.
+func Sort(objects []Object) {
+	slices.SortFunc(objects, func(a, b Object) int {
 		return cmp.Or(
 			strings.Compare(a.Input, b.Input), strings.Compare(a.Queue, b.Queue),
 			cmp.Compare(a.Chunk, b.Chunk), strings.Compare(a.Name, b.Name),
 		)
 	})
-	return a.objects
 }
 
 // Report is what an audit has found.
@@ -104,14 +145,16 @@ type Report struct {
 	From       time.Time `json:"from,omitzero"` // times of the keys: From <= t < To
 	To         time.Time `json:"to,omitzero"`
 	Missing    uint64    `json:"missing_chunks"`
-	Duplicates int       `json:"duplicate_chunks"`
-	Tombstones int       `json:"tombstones"`
-	Streams    []Stream  `json:"streams"`
+	Duplicates uint64    `json:"duplicate_chunks"`
+	Tombstones uint64    `json:"tombstones"`
+	Streams    []Stream  `json:"streams"` // these name the first 10,000 of each of the three
 	// ForeignKeys counts the objects that are not this agent's; Foreign names
 	// the first 100 of them.
 	ForeignKeys int64     `json:"foreign_keys"`
 	Foreign     []Foreign `json:"foreign,omitempty"`
 	Damage      []Damage  `json:"damage,omitempty"`
+
+	gaps, duplicates int // that are named
 }
 
 // Stream is the chunks of one input in one queue.
@@ -125,6 +168,7 @@ type Stream struct {
 	Records    int64       `json:"records"`
 	From       time.Time   `json:"from,omitzero"`
 	To         time.Time   `json:"to,omitzero"`
+	Missing    uint64      `json:"missing_chunks"`
 	Gaps       []Gap       `json:"gaps,omitempty"`
 	Duplicates []Duplicate `json:"duplicates,omitempty"`
 	Tombstones []Tombstone `json:"tombstones,omitempty"`
@@ -138,12 +182,16 @@ type Gap struct {
 	// The keys next to it, "" at the ends: they say when it was.
 	After  string `json:"after,omitempty"`
 	Before string `json:"before,omitempty"`
+
+	hole run // the numbers around it that are in no key
 }
 
 // Duplicate is a chunk number that two or more objects have.
 type Duplicate struct {
 	Chunk uint64   `json:"chunk"`
-	Keys  []string `json:"keys"`
+	Keys  []string `json:"keys"` // the first 20
+
+	buried bool // they are tombstones
 }
 
 // Tombstone is a chunk whose records are lost, which the agent has reported.
@@ -156,45 +204,112 @@ type Tombstone struct {
 	Arrived bool `json:"arrived,omitempty"`
 }
 
-// Report says what was found. states, which may be nil, are the agent's.
+// Report returns what was found. states, which may be nil, are the agent's.
 func (a *Audit) Report(states []State) *Report {
-	r := &Report{ForeignKeys: a.strange, Foreign: a.foreign, Damage: a.damage}
-	objects := a.Objects()
-	byStream := make(map[[2]string]State, len(states))
+	byStream := make(map[streamID]State, len(states))
+	ids := slices.Collect(maps.Keys(a.streams))
 	for _, s := range states {
-		byStream[[2]string{s.Input, s.Queue}] = s
-	}
-	for len(objects) > 0 {
-		n := 1
-		for n < len(objects) && objects[n].Input == objects[0].Input && objects[n].Queue == objects[0].Queue {
-			n++
+		id := streamID{s.Input, s.Queue}
+		byStream[id] = s
+		if a.streams[id] == nil && s.Next > 1 { // nothing of it is in the bucket
+			ids = append(ids, id)
 		}
-		id := [2]string{objects[0].Input, objects[0].Queue}
+	}
+	slices.SortFunc(ids, func(a, b streamID) int {
+		return cmp.Or(strings.Compare(a.input, b.input), strings.Compare(a.queue, b.queue))
+	})
+	r := &Report{ForeignKeys: a.strange, Foreign: a.foreign}
+	for _, id := range ids {
+		s := a.streams[id]
+		if s == nil {
+			s = &stream{}
+		}
 		state, known := byStream[id]
-		delete(byStream, id)
-		r.add(stream(objects[:n], state, known))
-		objects = objects[n:]
+		r.add(id, s, state, known)
 	}
-	for _, s := range states { // of which nothing is in the bucket
-		if _, left := byStream[[2]string{s.Input, s.Queue}]; left && s.Next > 1 {
-			r.add(stream(nil, s, true))
-		}
-	}
-	r.Complete = r.Missing == 0 && r.Duplicates == 0 && len(r.Damage) == 0
+	r.judge()
 	return r
 }
 
-func (r *Report) add(s Stream) {
+// AddDamage notes what was found wrong in an object.
+func (r *Report) AddDamage(o *Object, reason error) {
+	r.Damage = append(r.Damage, Damage{o.Name, reason.Error()})
+	r.judge()
+}
+
+func (r *Report) judge() {
+	r.Complete = r.Missing == 0 && r.Duplicates == 0 && len(r.Damage) == 0
+}
+
+// add judges a stream: each number from 1 to the newest has one object of records, or
+// a tombstone. Records beside a tombstone arrived before the chunk was dropped: these
+// two are no duplicates.
+func (r *Report) add(id streamID, found *stream, state State, known bool) {
+	present := union(found.records, found.tombstones)
+	s := Stream{
+		Input: id.input, Queue: id.queue, Hosts: slices.Sorted(slices.Values(found.hosts)), Newest: present.last(),
+		Objects: found.objects, Bytes: found.bytes, Records: found.lines, From: found.from, To: found.to,
+		Tombstones: found.named,
+	}
+	end := s.Newest
+	if known {
+		end = max(end, max(state.Next, 1)-1)
+		s.State = state.tail(s.Newest)
+	}
+	for _, hole := range present.gaps(end) {
+		r.gap(&s, hole, state.Waiting)
+	}
+	r.twice(&s, found.twice, false)
+	r.twice(&s, found.twiceBuried, true)
+	for i := range s.Tombstones {
+		s.Tombstones[i].Arrived = found.records.has(s.Tombstones[i].Chunk)
+	}
+	slices.SortFunc(s.Tombstones, func(a, b Tombstone) int {
+		return cmp.Or(cmp.Compare(a.Chunk, b.Chunk), strings.Compare(a.Key, b.Key))
+	})
 	r.Streams = append(r.Streams, s)
 	r.Objects += s.Objects
 	r.Bytes += s.Bytes
 	r.Records += s.Records
 	r.From, r.To = widen(r.From, r.To, s.From, s.To)
-	for _, g := range s.Gaps {
-		r.Missing += g.Last - g.First + 1
+	r.Tombstones = plus(r.Tombstones, found.tombstones.len())
+}
+
+// gap notes the numbers of a hole that are not there, but for those that the agent
+// still has.
+func (r *Report) gap(s *Stream, hole run, waiting []uint64) {
+	missing := func(first, last uint64) {
+		r.Missing = plus(r.Missing, last-first+1)
+		s.Missing = plus(s.Missing, last-first+1)
+		if r.gaps++; r.gaps <= maxFindings {
+			s.Gaps = append(s.Gaps, Gap{First: first, Last: last, hole: hole})
+		}
 	}
-	r.Duplicates += len(s.Duplicates)
-	r.Tombstones += len(s.Tombstones)
+	first := hole.first
+	i, _ := slices.BinarySearch(waiting, first)
+	for _, n := range waiting[i:] { // ascending
+		if n > hole.last {
+			break
+		}
+		if n > first {
+			missing(first, n-1)
+		}
+		first = n + 1
+	}
+	if first <= hole.last {
+		missing(first, hole.last)
+	}
+}
+
+// twice notes the numbers that more than one object has, of records or tombstones.
+func (r *Report) twice(s *Stream, numbers runs, buried bool) {
+	r.Duplicates = plus(r.Duplicates, numbers.len())
+	for _, x := range numbers {
+		for n := x.first; n <= x.last && r.duplicates < maxFindings; n++ {
+			r.duplicates++
+			s.Duplicates = append(s.Duplicates, Duplicate{Chunk: n, buried: buried})
+		}
+	}
 }
 
 // widen makes [from, to) hold [a, b) too.
@@ -206,82 +321,4 @@ func widen(from, to, a, b time.Time) (time.Time, time.Time) {
 		to = b
 	}
 	return from, to
-}
-
-// stream looks at the objects of one stream, sorted by chunk number.
-func stream(objects []Object, state State, known bool) Stream {
-	s := Stream{Input: state.Input, Queue: state.Queue}
-	hosts := map[string]bool{}
-	next, before := uint64(1), ""
-	for len(objects) > 0 {
-		o := objects[0]
-		s.Input, s.Queue = o.Input, o.Queue
-		s.gap(next, o.Chunk, before, o.Name, state.Waiting)
-		n := 0
-		for n < len(objects) && objects[n].Chunk == o.Chunk {
-			s.count(&objects[n], hosts)
-			n++
-		}
-		s.chunk(objects[:n])
-		s.Newest, next, before = o.Chunk, o.Chunk+1, objects[n-1].Name
-		objects = objects[n:]
-	}
-	delete(hosts, "")
-	for h := range hosts {
-		s.Hosts = append(s.Hosts, h)
-	}
-	slices.Sort(s.Hosts)
-	if known {
-		s.gap(next, state.Next, before, "", state.Waiting)
-		s.State = state.tail(s.Newest)
-	}
-	return s
-}
-
-// gap notes the numbers from first up to end that are not there, but for those
-// that the agent still has.
-func (s *Stream) gap(first, end uint64, after, before string, waiting []uint64) {
-	for _, n := range waiting { // ascending
-		if n >= first && n < end {
-			if n > first {
-				s.Gaps = append(s.Gaps, Gap{first, n - 1, after, before})
-			}
-			first = n + 1
-		}
-	}
-	if first < end {
-		s.Gaps = append(s.Gaps, Gap{first, end - 1, after, before})
-	}
-}
-
-// count adds an object to the sums.
-func (s *Stream) count(o *Object, hosts map[string]bool) {
-	s.Objects++
-	s.Bytes += o.Size
-	s.Records += o.Records
-	s.From, s.To = widen(s.From, s.To, o.From, o.To)
-	hosts[o.Host] = true
-}
-
-// chunk judges the objects of one number. Records beside a tombstone arrived
-// before the chunk was dropped: these are no duplicates.
-func (s *Stream) chunk(objects []Object) {
-	var names, tombs []string
-	for i := range objects {
-		if objects[i].Cause == "" {
-			names = append(names, objects[i].Name)
-		} else {
-			tombs = append(tombs, objects[i].Name)
-		}
-	}
-	for _, list := range [][]string{names, tombs} {
-		if len(list) > 1 {
-			s.Duplicates = append(s.Duplicates, Duplicate{objects[0].Chunk, list})
-		}
-	}
-	for i := range objects {
-		if o := &objects[i]; o.Cause != "" {
-			s.Tombstones = append(s.Tombstones, Tombstone{o.Chunk, o.Cause, o.Name, len(names) > 0})
-		}
-	}
 }

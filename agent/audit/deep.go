@@ -10,7 +10,7 @@ import (
 	"github.com/spoolship/spoolship/agent/chunk"
 )
 
-// Checker reads objects, in the order of Audit.Objects. One goroutine.
+// Checker reads objects, in the order of Sort. One goroutine.
 type Checker struct {
 	// Follow says of which inputs the offsets in records are followed: those
 	// whose records have all the bytes of their lines.

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spoolship/spoolship/agent/audit"
-	"github.com/spoolship/spoolship/agent/chunk"
 	"github.com/spoolship/spoolship/agent/sink"
 )
 
@@ -58,14 +57,13 @@ Exit codes:
 					return err
 				}
 			}
-			a, err := listKeys(cmd.Context(), src, cmd.ErrOrStderr())
+			r, err := auditKeys(cmd.Context(), src, states, cmd.ErrOrStderr())
 			if err == nil && deep {
-				err = readObjects(cmd.Context(), src, a, cmd.ErrOrStderr())
+				err = readObjects(cmd.Context(), src, r, cmd.ErrOrStderr())
 			}
 			if err != nil {
 				return readError(err)
 			}
-			r := a.Report(states)
 			if !state && r.Objects == 0 {
 				return noChunks(src, r.ForeignKeys)
 			}
@@ -105,47 +103,47 @@ func agentStates(cmd *cobra.Command, src *source) (states []audit.State, err err
 	})
 }
 
-// listKeys reads all keys of src.
-func listKeys(ctx context.Context, src *source, stderr io.Writer) (*audit.Audit, error) {
-	add, done := counter(stderr, "listing", 0)
-	defer done()
+// auditKeys lists the bucket and judges its keys. Keys that say where a gap or a
+// duplicate is are found by listing once more.
+func auditKeys(ctx context.Context, src *source, states []audit.State, stderr io.Writer) (*audit.Report, error) {
 	a := &audit.Audit{}
-	for entry, err := range src.List(ctx, src.prefix) {
-		if err != nil {
-			return nil, err
-		}
-		add()
-		o, err := audit.Read(src.layouts, entry.Key, entry.Size)
-		switch {
-		case err == nil:
-			a.Add(o)
-		case entry.Size > 0 || !chunk.IsProbe(entry.Key):
-			a.AddForeign(entry.Key, err)
-		}
+	if err := src.objects(ctx, stderr, "listing", a.Add, a.AddForeign); err != nil {
+		return nil, err
 	}
-	return a, nil
+	r := a.Report(states)
+	names := r.Names()
+	if names == nil {
+		return r, nil
+	}
+	err := src.objects(ctx, stderr, "listing again, for the keys beside gaps and of duplicates", names.Add, func(string, error) {})
+	names.Done()
+	return r, err
 }
 
-// readObjects checks every object.
-func readObjects(ctx context.Context, src *source, a *audit.Audit, stderr io.Writer) error {
-	objects := a.Objects()
+// readObjects lists the bucket once more and checks every object.
+func readObjects(ctx context.Context, src *source, r *audit.Report, stderr io.Writer) error {
+	objects, _, err := src.sorted(ctx, stderr)
+	if err != nil {
+		return err
+	}
 	add, done := counter(stderr, "reading", int64(len(objects)))
 	defer done()
 	checker := audit.Checker{Follow: src.follow, Failed: isReadError}
-	for _, o := range objects {
+	for i := range objects {
+		o := &objects[i]
 		stored, err := src.Get(ctx, o.Name, o.Size)
 		if err != nil {
 			return err
 		}
-		damage, err := checker.Check(o, stored.Metadata, stored.Body)
+		damage, err := checker.Check(*o, stored.Metadata, stored.Body)
 		stored.Body.Close()
 		if err != nil {
 			return err
 		}
 		if damage != nil {
-			a.AddDamage(o, damage)
+			r.AddDamage(o, damage)
 		}
-		add()
+		add(1)
 	}
 	return nil
 }

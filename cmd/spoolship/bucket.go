@@ -3,11 +3,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +35,7 @@ policy iam --read.
 type bucketFlags struct {
 	endpoint, region, profile string
 	pathStyle                 bool
+	requests                  int
 }
 
 func (b *bucketFlags) add(cmd *cobra.Command) {
@@ -39,6 +43,7 @@ func (b *bucketFlags) add(cmd *cobra.Command) {
 	f.StringVar(&b.endpoint, "endpoint", "", "URL of a store other than AWS")
 	f.StringVar(&b.region, "region", "", "region of the bucket")
 	f.StringVar(&b.profile, "profile", "", "AWS profile whose credentials are used")
+	f.IntVar(&b.requests, "list-requests", 16, "how many folders of the bucket are listed at once, 1 to 256")
 	f.BoolVar(&b.pathStyle, "path-style", false, "put the bucket into the path, not into the host name")
 }
 
@@ -50,6 +55,46 @@ type source struct {
 	prefix  string
 	layouts []audit.Layout
 	follow  map[string]bool // inputs whose records have all bytes of their lines
+
+	requests int // at once, of a listing
+}
+
+// objects lists the bucket and calls add with each object, and foreign with each key
+// that no layout made, the empty ones of check --probe apart, and the reason. They are called by one goroutine at a time.
+func (s *source) objects(ctx context.Context, stderr io.Writer, what string, add func(*audit.Object), foreign func(string, error)) error {
+	count, done := counter(stderr, what, 0)
+	defer done()
+	type result struct {
+		object audit.Object
+		err    error
+	}
+	var mu sync.Mutex
+	return s.List(ctx, s.prefix, s.requests, func(page []s3.Entry) error {
+		results := make([]result, len(page)) // keys are read in parallel
+		for i, e := range page {
+			results[i].object, results[i].err = audit.Read(s.layouts, e.Key, e.Size)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		count(len(page))
+		for i := range results {
+			switch err := results[i].err; {
+			case err == nil:
+				add(&results[i].object)
+			case page[i].Size > 0 || !chunk.IsProbe(page[i].Key):
+				foreign(page[i].Key, err)
+			}
+		}
+		return nil
+	})
+}
+
+// sorted lists all objects in the order in which their records were spooled, and
+// counts the keys that no layout made.
+func (s *source) sorted(ctx context.Context, stderr io.Writer) (objects []audit.Object, foreign int64, err error) {
+	err = s.objects(ctx, stderr, "listing", func(o *audit.Object) { objects = append(objects, *o) }, func(string, error) { foreign++ })
+	audit.Sort(objects)
+	return objects, foreign, err
 }
 
 func (s *source) String() string { return "s3://" + s.bucket + "/" + s.prefix }
@@ -68,7 +113,10 @@ func (b *bucketFlags) open(cmd *cobra.Command, args []string) (*source, error) {
 	if c.S3.Bucket == "" {
 		return nil, usage(errors.New("no bucket: name it as s3://BUCKET/PREFIX, or name a configuration with --config"))
 	}
-	s := &source{config: c, bucket: c.S3.Bucket, prefix: c.S3.Prefix, follow: map[string]bool{}}
+	if b.requests < 1 || b.requests > 256 {
+		return nil, usage(fmt.Errorf("--list-requests: must be between 1 and 256 (got %d)", b.requests))
+	}
+	s := &source{config: c, requests: b.requests, bucket: c.S3.Bucket, prefix: c.S3.Prefix, follow: map[string]bool{}}
 	for i := range c.Inputs {
 		in := &c.Inputs[i]
 		s.follow[in.Name] = in.Format == "text" && in.Encoding == "utf-8" && slices.Contains(in.Fields, "file") &&
@@ -81,6 +129,7 @@ func (b *bucketFlags) open(cmd *cobra.Command, args []string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.MaxConns = b.requests
 	if s.Reader, err = s3.NewReader(cmd.Context(), o); err != nil {
 		return nil, located(c, err)
 	}

@@ -72,11 +72,11 @@ there is what spoolship audit says.
 				return err
 			}
 			defer src.Close()
-			a, err := listKeys(cmd.Context(), src, cmd.ErrOrStderr())
+			objects, foreign, err := src.sorted(cmd.Context(), cmd.ErrOrStderr())
 			if err != nil {
 				return readError(err)
 			}
-			objects, err := s.pick(src, a)
+			objects, err = s.pick(src, objects, foreign)
 			if err != nil {
 				return err
 			}
@@ -124,10 +124,9 @@ func (s *selection) wants(o *audit.Object) bool {
 }
 
 // pick returns the objects that are wanted. That there is none is an error.
-func (s *selection) pick(src *source, a *audit.Audit) ([]audit.Object, error) {
-	objects := a.Objects()
+func (s *selection) pick(src *source, objects []audit.Object, foreign int64) ([]audit.Object, error) {
 	if len(objects) == 0 {
-		return nil, noChunks(src, a.Foreign())
+		return nil, noChunks(src, foreign)
 	}
 	inputs, hosts := map[string]bool{}, map[string]bool{}
 	var wanted []audit.Object

@@ -89,16 +89,16 @@ func newBar(w io.Writer, total int64, right ...decor.Decorator) (bar *mpb.Bar, d
 
 // counter shows how many there were on a terminal and nothing elsewhere. A total
 // of 0 is not known.
-func counter(w io.Writer, what string, total int64) (add func(), done func()) {
+func counter(w io.Writer, what string, total int64) (add func(int), done func()) {
 	if !onTerminal(w) {
-		return func() {}, func() {}
+		return func(int) {}, func() {}
 	}
 	count := decor.CurrentNoUnit(what + " %d")
 	if total > 0 {
 		count = decor.CountersNoUnit(what + " %d / %d")
 	}
 	bar, done := newBar(w, total, count)
-	return bar.Increment, done
+	return bar.IncrBy, done
 }
 
 // meter shows how many of total bytes are done on a terminal, and nothing elsewhere.

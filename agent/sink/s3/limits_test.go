@@ -179,12 +179,7 @@ func TestEndlessStore(t *testing.T) {
 				return newSink(t, o).Put(t.Context(), sinktest.NewObject("key", []byte("x")))
 			},
 			"list": func(t *testing.T, _ Options, r *Reader) error {
-				for _, err := range r.List(t.Context(), "") {
-					if err != nil {
-						return err
-					}
-				}
-				return nil
+				return r.List(t.Context(), "", 1, func([]Entry) error { return nil })
 			},
 			"get": func(t *testing.T, _ Options, r *Reader) error {
 				o, err := r.Get(t.Context(), "key", 1000)
@@ -273,10 +268,7 @@ func TestEndlessPages(t *testing.T) {
 		r := newReader(t, func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, "<ListBucketResult><IsTruncated>true</IsTruncated>%s</ListBucketResult>", page(calls.Add(1)))
 		})
-		var listed error
-		for _, err := range r.List(t.Context(), "") {
-			listed = err
-		}
+		listed := r.List(t.Context(), "", 1, func([]Entry) error { return nil })
 		if e := failed(t, listed); calls.Load() > maxEmptyPages {
 			t.Errorf("%s: %d calls, %v", name, calls.Load(), e)
 		}

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
+	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/spoolship/spoolship/agent/sink"
 )
@@ -66,42 +68,92 @@ func NewReader(ctx context.Context, o Options) (*Reader, error) {
 	return r, nil
 }
 
-// List yields the objects whose keys begin with prefix, in the order of their
-// keys, as pages of them arrive. It ends with the first error, an *sink.Error.
-func (r *Reader) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		in := &awss3.ListObjectsV2Input{Bucket: &r.options.Bucket, Prefix: &prefix}
-		if r.options.BucketOwner != "" {
-			in.ExpectedBucketOwner = &r.options.BucketOwner
+// List calls entries with the objects whose keys begin with prefix, page by page and in
+// no order. It asks with up to that many requests at once, each of other folders, and
+// calls entries from as many goroutines. The first error ends it: one of entries, or an
+// *sink.Error.
+func (r *Reader) List(ctx context.Context, prefix string, requests int, entries func([]Entry) error) error {
+	folders := []string{prefix}
+	for len(folders) > 0 && len(folders) < foldersPerRequest*requests && requests > 1 {
+		var mu sync.Mutex
+		var below []string
+		err := r.each(ctx, folders, "/", requests, func(p *awss3.ListObjectsV2Output) error {
+			mu.Lock()
+			for _, folder := range p.CommonPrefixes {
+				below = append(below, aws.ToString(folder.Prefix))
+			}
+			mu.Unlock()
+			return entries(entriesOf(p))
+		})
+		if err != nil {
+			return err
 		}
-		in.RequestPayer = r.options.payer()
-		empty := 0
-		for {
-			page, err := r.client.ListObjectsV2(ctx, in)
-			if err != nil {
-				yield(Entry{}, r.failed(ctx, "list", prefix, err))
-				return
+		folders = below
+	}
+	return r.each(ctx, folders, "", requests, func(p *awss3.ListObjectsV2Output) error { return entries(entriesOf(p)) })
+}
+
+// foldersPerRequest is how many folders each request should have to choose from, so
+// that a large one that comes last does not keep one request busy alone.
+const foldersPerRequest = 4
+
+func entriesOf(p *awss3.ListObjectsV2Output) []Entry {
+	list := make([]Entry, len(p.Contents))
+	for i, o := range p.Contents {
+		list[i] = Entry{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size)}
+	}
+	return list
+}
+
+// each lists the folders, that many at once, with a delimiter unless that is "", and
+// calls page with each page.
+func (r *Reader) each(ctx context.Context, folders []string, delimiter string, requests int, page func(*awss3.ListObjectsV2Output) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(requests)
+	for _, folder := range folders {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return r.pages(ctx, folder, delimiter, page) })
+	}
+	return g.Wait()
+}
+
+// pages lists one prefix, page after page.
+func (r *Reader) pages(ctx context.Context, prefix, delimiter string, page func(*awss3.ListObjectsV2Output) error) error {
+	in := &awss3.ListObjectsV2Input{Bucket: &r.options.Bucket, Prefix: &prefix, RequestPayer: r.options.payer()}
+	if delimiter != "" {
+		in.Delimiter = &delimiter
+	}
+	if r.options.BucketOwner != "" {
+		in.ExpectedBucketOwner = &r.options.BucketOwner
+	}
+	empty := 0
+	for {
+		p, err := r.client.ListObjectsV2(ctx, in, func(o *awss3.Options) { o.APIOptions = append(o.APIOptions, fastListing) })
+		if err != nil {
+			return r.failed(ctx, "list", prefix, err)
+		}
+		if empty++; len(p.Contents) > 0 || len(p.CommonPrefixes) > 0 {
+			empty = 0
+		}
+		for _, folder := range p.CommonPrefixes {
+			if f := aws.ToString(folder.Prefix); len(f) <= len(prefix) || !strings.HasPrefix(f, prefix) {
+				return r.failed(ctx, "list", prefix, fmt.Errorf("the store names a folder that is not in it: %.100q", f))
 			}
-			if empty++; len(page.Contents) > 0 {
-				empty = 0
-			}
-			before := aws.ToString(in.ContinuationToken)
-			for _, o := range page.Contents {
-				if !yield(Entry{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size)}, nil) {
-					return
-				}
-			}
-			in.ContinuationToken = page.NextContinuationToken
-			switch {
-			case !aws.ToBool(page.IsTruncated):
-				return
-			case aws.ToString(in.ContinuationToken) == "", aws.ToString(in.ContinuationToken) == before:
-				yield(Entry{}, r.failed(ctx, "list", prefix, errors.New("the store says that there is more and not where")))
-				return
-			case empty == maxEmptyPages:
-				yield(Entry{}, r.failed(ctx, "list", prefix, fmt.Errorf("the store sends empty pages without end, %d by now", empty)))
-				return
-			}
+		}
+		if err := page(p); err != nil {
+			return err
+		}
+		before := aws.ToString(in.ContinuationToken)
+		in.ContinuationToken = p.NextContinuationToken
+		switch {
+		case !aws.ToBool(p.IsTruncated):
+			return nil
+		case aws.ToString(in.ContinuationToken) == "", aws.ToString(in.ContinuationToken) == before:
+			return r.failed(ctx, "list", prefix, errors.New("the store says that there is more and not where"))
+		case empty == maxEmptyPages:
+			return r.failed(ctx, "list", prefix, fmt.Errorf("the store sends empty pages without end, %d by now", empty))
 		}
 	}
 }

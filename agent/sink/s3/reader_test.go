@@ -7,8 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -58,17 +61,96 @@ func TestListPages(t *testing.T) {
 		fmt.Fprint(w, "</ListBucketResult>")
 	})
 	n := 0
-	for e, err := range r.List(t.Context(), "p/") {
-		if err != nil {
-			t.Fatal(err)
+	err := r.List(t.Context(), "p/", 1, func(page []Entry) error {
+		for _, e := range page {
+			if e.Key != fmt.Sprintf("p/%d", n) || e.Size != int64(n%1000) {
+				t.Fatalf("object %d is %+v", n, e)
+			}
+			n++
 		}
-		if e.Key != fmt.Sprintf("p/%d", n) || e.Size != int64(n%1000) {
-			t.Fatalf("object %d is %+v", n, e)
-		}
-		n++
-	}
-	if n != 3000 || calls.Load() != 4 {
+		return nil
+	})
+	if err != nil || n != 3000 || calls.Load() != 4 {
 		t.Errorf("%d objects in %d calls", n, calls.Load())
+	}
+}
+
+// A listing with many requests has each object once, however deep the folders are
+// and wherever the objects lie.
+func TestListFolders(t *testing.T) {
+	var keys []string
+	for i := range 3000 {
+		keys = append(keys, []string{
+			fmt.Sprintf("p/app/dt=2026-01-%02d/hour=%02d/%d", i%28, i%24, i), fmt.Sprintf("p/app/%d", i), fmt.Sprintf("p/%d", i), fmt.Sprintf("p/web/%d/%d", i%3, i),
+		}[i%4])
+	}
+	slices.Sort(keys)
+	var busy, most atomic.Int64
+	r := newReader(t, func(w http.ResponseWriter, q *http.Request) {
+		if n := busy.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer busy.Add(-1)
+		page(w, keys, q.URL.Query())
+	})
+	for _, requests := range []int{1, 2, 16} {
+		var mu sync.Mutex
+		var got []string
+		most.Store(0)
+		err := r.List(t.Context(), "p/", requests, func(page []Entry) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, e := range page {
+				got = append(got, e.Key)
+			}
+			return nil
+		})
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, keys) || most.Load() > int64(requests) {
+			t.Errorf("%d requests, %d at once: %d of %d keys, %v", requests, most.Load(), len(got), len(keys), err)
+		}
+	}
+}
+
+// page answers a listing of keys, which are sorted, with pages of 100.
+func page(w io.Writer, keys []string, query url.Values) {
+	prefix, delimiter, after := query.Get("prefix"), query.Get("delimiter"), query.Get("continuation-token")
+	fmt.Fprint(w, "<ListBucketResult>")
+	n, last := 0, ""
+	for _, key := range keys {
+		rest, inside := strings.CutPrefix(key, prefix)
+		if !inside || key <= after || after != "" && strings.HasSuffix(after, "/") && strings.HasPrefix(key, after) {
+			continue
+		}
+		item, text := key, fmt.Sprintf("<Contents><Key>%s</Key><Size>1</Size></Contents>", key)
+		if folder, _, below := strings.Cut(rest, "/"); below && delimiter != "" {
+			item = prefix + folder + "/"
+			text = fmt.Sprintf("<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>", item)
+		}
+		if item == last {
+			continue
+		}
+		if n == 100 {
+			fmt.Fprintf(w, "<IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>", last)
+			break
+		}
+		fmt.Fprint(w, text)
+		n, last = n+1, item
+	}
+	fmt.Fprint(w, "</ListBucketResult>")
+}
+
+// A store that answers with a folder above the one that was asked for, or with the
+// same again, is not followed in circles.
+func TestListFoldersInCircles(t *testing.T) {
+	for _, folder := range []string{"p/", "", "q/x/"} {
+		r := newReader(t, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, "<ListBucketResult><CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes></ListBucketResult>", folder)
+		})
+		err := r.List(t.Context(), "p/", 4, func([]Entry) error { return nil })
+		if e := failed(t, err); !strings.Contains(e.Error(), "not in it") {
+			t.Errorf("%q: got %v", folder, e)
+		}
 	}
 }
 
@@ -102,10 +184,7 @@ func TestReadErrors(t *testing.T) {
 			if tt.ctx != nil {
 				ctx = tt.ctx
 			}
-			var listed error
-			for _, err := range r.List(ctx, "p/") {
-				listed = err
-			}
+			listed := r.List(ctx, "p/", 1, func([]Entry) error { return nil })
 			o, got := r.Get(ctx, "key", 1<<10)
 			if got == nil {
 				_, got = io.ReadAll(o.Body)
