@@ -161,6 +161,7 @@ func (b *batch) count(plans []plan) {
 		c.invalid.Add(n.Invalid)
 		c.empty.Add(n.Empty)
 		c.untimed.Add(n.Untimed)
+		c.overflow.Add(n.Overflow)
 		for _, s := range b.spans[i] {
 			c.bytes.Add(s.to - s.from)
 		}
@@ -188,6 +189,7 @@ type worker struct {
 // partition is what a batch has of one plan under one key.
 type partition struct {
 	key         string
+	overflow    bool // its records belong under keys that were one too many
 	spans       []span
 	first, last int64 // ns since 1970
 }
@@ -255,18 +257,26 @@ func (w *worker) partitions(b *batch, i int) (err error) {
 		vars := p.vars
 		vars.Time = b.born
 		key, err := p.key.Expand(w.prefix, vars)
-		w.parts = append(w.parts, partition{key, b.spans[i], ns, ns})
+		w.parts = append(w.parts, partition{key: key, spans: b.spans[i], first: ns, last: ns})
 		return err
 	}
-	at := make(map[string]int)
+	at, overflow := make(map[string]int), -1
 	for _, s := range b.spans[i] {
 		err = split.Split(b.lines(&s), func(r chunk.Run) {
 			k, known := at[r.Key]
-			if !known {
+			switch {
+			case known:
+			case p.counters.admission.admit(r.Key, b.born, p.open, p.fresh):
 				k = len(w.parts)
-				at[r.Key] = k
 				w.parts = append(w.parts, partition{key: r.Key, first: r.First, last: r.Last})
+			case overflow < 0:
+				overflow = len(w.parts)
+				w.parts = append(w.parts, partition{overflow: true, first: r.First, last: r.Last})
+				fallthrough
+			default:
+				k = overflow
 			}
+			at[r.Key] = k
 			part := &w.parts[k]
 			part.first, part.last = min(part.first, r.First), max(part.last, r.Last)
 			part.spans = append(part.spans, s.slice(r.From, r.To))
@@ -276,7 +286,10 @@ func (w *worker) partitions(b *batch, i int) (err error) {
 			return err
 		}
 	}
-	return nil
+	if overflow >= 0 {
+		w.parts[overflow].key, err = split.Overflow(b.born)
+	}
+	return err
 }
 
 // lines is a span as its encoder wants it.
@@ -323,6 +336,9 @@ func (w *worker) block(b *batch, i int, part *partition) (spool.Block, error) {
 		block.Ranges = appendRange(block.Ranges, spool.Range{File: s.file, From: s.from, To: s.to, Records: n.Records, Time: ns}, s.part > 0 || s.apart)
 		block.Records += n.Records
 		addCounts(&b.counts[i], &n)
+		if part.overflow {
+			b.counts[i].Overflow += n.Records
+		}
 	}
 	var enc chunk.Encoding
 	b.stored, enc = comp.End()

@@ -33,6 +33,7 @@ type plan struct {
 	level int
 	limit int64 // stored bytes of one chunk
 	open  int   // chunks at once
+	fresh int   // partitions begun a minute
 
 	counters *inputCounters
 
@@ -92,7 +93,9 @@ func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 
 // inputCounters count what became durable since the start.
 type inputCounters struct {
-	bytes, records, parts, invalid, empty, untimed atomic.Int64
+	bytes, records, parts, invalid, empty, untimed, overflow atomic.Int64
+
+	admission admission // of partitions; it outlives configurations too
 }
 
 func newIntake(sp *spool.Spool, plans []plan, prefix string, interval time.Duration, h *health, hook func(string) error) *intake {

@@ -127,6 +127,8 @@ var agentMetrics = []metric{
 	{"spoolship_input_empty_lines_total", "Empty lines skipped since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Empty })},
 	{"spoolship_input_untimed_records_total", "Records since the start without a time in time_field, shipped under the time they were read.", prometheus.CounterValue, ofInput,
 		count(func(in *InputStatus) int64 { return in.Untimed })},
+	{"spoolship_input_overflow_records_total", "Records since the start whose partition would have been one too many, shipped under that of records without values; see [chunk] max_new.", prometheus.CounterValue, ofInput,
+		count(func(in *InputStatus) int64 { return in.Overflow })},
 	{"spoolship_input_skipped_nul_bytes_total", "Bytes of holes in files, skipped since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.SkippedNULs })},
 	{"spoolship_input_rotations_total", "Rotations seen since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Rotations })},
 	{"spoolship_input_truncations_total", "Truncations seen since the start.", prometheus.CounterValue, ofInput, count(func(in *InputStatus) int64 { return in.Truncations })},

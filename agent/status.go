@@ -97,7 +97,8 @@ type InputStatus struct {
 	Parts       int64              `json:"parts"`
 	Invalid     int64              `json:"invalid"`
 	Empty       int64              `json:"empty"`
-	Untimed     int64              `json:"untimed"` // without a time in time_field: under the time they were read
+	Overflow    int64              `json:"overflow"` // under no partition of their own: more than max_new were begun
+	Untimed     int64              `json:"untimed"`  // without a time in time_field: under the time they were read
 	Rotations   int64              `json:"rotations"`
 	Truncations int64              `json:"truncations"`
 	LostBytes   int64              `json:"lost_bytes"`
@@ -139,7 +140,7 @@ func (a *Agent) look() Status {
 		st.Inputs = append(st.Inputs, InputStatus{
 			Name: t.Name, Paused: paused[t.Name], Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag, LagSince: earlier(t.Behind, s.intake.waits.since(i)),
 			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
-			Untimed:   n.untimed.Load(),
+			Untimed: n.untimed.Load(), Overflow: n.overflow.Load(),
 			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Removed: t.Removed, Errors: t.Errors, MoreErrors: t.MoreErrors,
 		})
 	}

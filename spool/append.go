@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -137,6 +138,7 @@ func (t *txn) block(b *Block, i uint32) error {
 		return err
 	}
 	m.add(b, v[:body-from], t.state.segment)
+	m.touched = t.state.batch
 	for r := range b.Ranges {
 		t.sawFile(b.Ranges[r].File)
 	}
@@ -156,15 +158,15 @@ func (t *txn) chunkFor(b *Block) *manifest {
 		m = nil
 	}
 	if m == nil {
-		t.sealOldest(b.Input, b.MaxOpen-1)
+		t.sealIdlest(b.Input, b.MaxOpen-1)
 		m = t.newChunk(k)
 	}
 	return m
 }
 
-// sealOldest seals an input's oldest open chunks until no more than most are
-// left; a negative number is no limit.
-func (t *txn) sealOldest(input string, most int) {
+// sealIdlest seals those of an input's open chunks that got no block for longest
+// until no more than most are left; a negative number is no limit.
+func (t *txn) sealIdlest(input string, most int) {
 	if most < 0 {
 		return
 	}
@@ -179,10 +181,23 @@ func (t *txn) sealOldest(input string, most int) {
 			seqs = append(seqs, seq)
 		}
 	}
-	slices.Sort(seqs)
-	for _, seq := range seqs[:max(0, len(seqs)-most)] {
+	if len(seqs) <= most {
+		return
+	}
+	slices.SortFunc(seqs, func(a, b uint64) int {
+		return cmp.Or(cmp.Compare(t.touched(a), t.touched(b)), cmp.Compare(a, b))
+	})
+	for _, seq := range seqs[:len(seqs)-most] {
 		t.seal(t.chunk(seq))
 	}
+}
+
+// touched is the batch of an open chunk's newest block.
+func (t *txn) touched(seq uint64) uint64 {
+	if m := t.chunks[seq]; m != nil {
+		return m.touched
+	}
+	return t.x.chunks[seq].touched
 }
 
 // putBlock stores a block value. Every batch has a bucket of its own in its

@@ -37,6 +37,7 @@ type manifest struct {
 	sealed   int64 // ns since 1970; 0 while open
 	chain    [sha256.Size]byte
 	extents  []extent // in order of segments, which is the order of blocks
+	touched  uint64   // batch of the newest block since the spool was opened; not kept on disk
 }
 
 // label is a queue and number a chunk has had, and the first block that was

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -20,6 +21,7 @@ type modelChunk struct {
 	cause       Cause
 	lost        Loss
 	blocks      []string
+	touched     int // batch of the newest block since the spool was opened
 }
 
 func (c *modelChunk) stored() (n int64) {
@@ -35,6 +37,7 @@ type model struct {
 	opts      Options
 	s         *Spool
 	tags      int
+	batches   int
 	buried    int64
 	dropped   Loss
 	chunks    []*modelChunk
@@ -64,25 +67,28 @@ func (m *model) appendBlock(b *Block) {
 		open.state, open = StateSealed, nil
 	}
 	if open == nil {
-		m.sealOldest(b.Input, b.MaxOpen-1)
+		m.sealIdlest(b.Input, b.MaxOpen-1)
 		m.next[b.Input]++
 		open = &modelChunk{input: b.Input, name: b.Name, number: m.next[b.Input]}
 		m.chunks = append(m.chunks, open)
 	}
-	open.blocks = append(open.blocks, string(b.Data))
+	open.blocks, open.touched = append(open.blocks, string(b.Data)), m.batches
 	if open.stored() >= b.Limit {
 		open.state = StateSealed
 	}
 }
 
-// sealOldest leaves at most so many chunks of an input open.
-func (m *model) sealOldest(input string, most int) {
-	open := 0
-	for _, c := range slices.Backward(m.chunks) { // newest first
-		if c.state != StateOpen || c.input != input {
-			continue
+// sealIdlest leaves at most so many chunks of an input open.
+func (m *model) sealIdlest(input string, most int) {
+	var open []*modelChunk
+	for _, c := range m.chunks {
+		if c.state == StateOpen && c.input == input {
+			open = append(open, c)
 		}
-		if open++; open > most {
+	}
+	slices.SortStableFunc(open, func(a, b *modelChunk) int { return cmp.Compare(a.touched, b.touched) })
+	for i, c := range open {
+		if most >= 0 && i < len(open)-most {
 			c.state = StateSealed
 		}
 	}
@@ -105,6 +111,7 @@ func (m *model) Append(t *rapid.T) {
 		return
 	}
 	for _, b := range batches {
+		m.batches++
 		for i := range b.Blocks {
 			m.appendBlock(&b.Blocks[i])
 		}
@@ -248,6 +255,9 @@ func (m *model) Reopen(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.s = s
+	for _, c := range m.chunks {
+		c.touched = 0
+	}
 }
 
 func (c *modelChunk) key() string { return fmt.Sprint(c.input, "/", c.number) }

@@ -32,7 +32,7 @@ type Block struct {
 	Name  string
 	Codec string // what the object is compressed with: "gzip", "zstd" or "none"
 	Limit int64  // the chunk is sealed once its stored bytes reach this; not kept, 0 when read back
-	// MaxOpen is how many chunks of the input may be open: the oldest are sealed
+	// MaxOpen is how many chunks of the input may be open: the idlest are sealed
 	// before one more is begun. 0 is no limit. Not kept, as Limit.
 	MaxOpen int
 

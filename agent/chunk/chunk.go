@@ -131,9 +131,10 @@ type Lines struct {
 
 // Counts says what became of lines.
 type Counts struct {
-	Records int64 // all records, parts and invalid ones included
-	Parts   int64 // records that hold part of a long line
-	Invalid int64 // JSON lines kept as raw + error, parts not included
-	Empty   int64 // lines skipped because they are empty (JSON only)
-	Untimed int64 // records without a time in time_field, see Partitioner
+	Records  int64 // all records, parts and invalid ones included
+	Parts    int64 // records that hold part of a long line
+	Invalid  int64 // JSON lines kept as raw + error, parts not included
+	Empty    int64 // lines skipped because they are empty (JSON only)
+	Untimed  int64 // records without a time in time_field, see Partitioner
+	Overflow int64 // records under the key of Partitioner.Overflow
 }

@@ -88,6 +88,14 @@ func escapeValue(s string) string {
 	return shorten(escapeKey(s))
 }
 
+// escapeFile returns what of makes of a path, or NoValue where there is none.
+func escapeFile(path string, of func(string) string) string {
+	if path == "" {
+		return NoValue
+	}
+	return of(path)
+}
+
 // escapeDirs is escapeValue for paths: what is between slashes is encoded.
 func escapeDirs(s string) string {
 	dirs := strings.Split(strings.Trim(s, "/"), "/")

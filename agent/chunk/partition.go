@@ -108,6 +108,14 @@ func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 	return nil
 }
 
+// Overflow returns the key for lines whose own keys are too many: that of lines
+// that were read at that time and have neither file nor fields.
+func (p *Partitioner) Overflow(at time.Time) (string, error) {
+	vars := p.o.Vars
+	vars.Time, vars.File, vars.Fields = at, "", make([]string, len(p.o.Template.fields))
+	return p.o.Template.Expand(p.o.Prefix, vars)
+}
+
 // lookAt finds the values that are added to all records of a file.
 func (p *Partitioner) lookAt(file string) {
 	if p.file == file {

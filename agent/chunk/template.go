@@ -15,7 +15,7 @@ type KeyVars struct {
 	Host   string
 	Time   time.Time // UTC is used
 	Codec  Codec     // for {ext}
-	File   string    // absolute path, for {file} and {dir}
+	File   string    // absolute path, for {file} and {dir}; "" if there is none
 	Fields []string  // values of Template.Fields, in their order; "" for one that a record has not got
 }
 
@@ -119,10 +119,14 @@ func (t *Template) variable(name string) (part, error) {
 	switch kind, arg, _ := strings.Cut(name, ":"); {
 	case name == "file":
 		t.byFile = true
-		return part{value: func(v *KeyVars) string { return escapeValue(path.Base(v.File)) }, most: maxValue}, nil
+		return part{value: func(v *KeyVars) string {
+			return escapeFile(v.File, func(f string) string { return escapeValue(path.Base(f)) })
+		}, most: maxValue}, nil
 	case name == "dir":
 		t.byFile = true
-		return part{value: func(v *KeyVars) string { return escapeDirs(path.Dir(v.File)) }, most: maxValue}, nil
+		return part{value: func(v *KeyVars) string {
+			return escapeFile(v.File, func(f string) string { return escapeDirs(path.Dir(f)) })
+		}, most: maxValue}, nil
 	case kind == "time":
 		return t.time(arg)
 	case kind == "field" && arg != "":

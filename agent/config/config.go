@@ -82,6 +82,7 @@ type Chunk struct {
 	MaxSize     Size     `toml:"max_size"`    // compressed bytes of one object
 	MaxAge      Duration `toml:"max_age"`     // since its first record
 	MaxOpen     int      `toml:"max_open"`    // of one input, in different partitions
+	MaxNew      int      `toml:"max_new"`     // partitions that an input may begin a minute
 	Compression string   `toml:"compression"` // gzip, zstd, none
 	Level       int      `toml:"level"`       // gzip 1 to 9, zstd 1 to 19
 }

@@ -139,15 +139,15 @@ level = 6
 		"off.txt":   "not read",
 		".tmp.toml": "not read",
 	})
-	base := Chunk{MaxSize: 2 * mib, MaxAge: 60 * sec, MaxOpen: 64, Compression: "zstd", Level: 15}
+	base := Chunk{MaxSize: 2 * mib, MaxAge: 60 * sec, MaxOpen: 64, MaxNew: 600, Compression: "zstd", Level: 15}
 	for i, want := range []struct {
 		name, key string
 		chunk     Chunk
 	}{
 		{"a", "K", base},
-		{"b", "B", Chunk{2 * mib, 5 * sec, 64, "gzip", 6}},
-		{"c", "K", Chunk{2 * mib, 60 * sec, 64, "none", 15}},
-		{"d", "K", Chunk{2 * mib, 60 * sec, 64, "zstd", 3}},
+		{"b", "B", Chunk{2 * mib, 5 * sec, 64, 600, "gzip", 6}},
+		{"c", "K", Chunk{2 * mib, 60 * sec, 64, 600, "none", 15}},
+		{"d", "K", Chunk{2 * mib, 60 * sec, 64, 600, "zstd", 3}},
 	} {
 		equal(t, "name", c.Inputs[i].Name, want.name)
 		equal(t, want.name+".key", c.Inputs[i].Key, want.key)

@@ -28,6 +28,7 @@ func Default() *Config {
 			MaxSize:     8 * mib,
 			MaxAge:      Duration(time.Minute),
 			MaxOpen:     64,
+			MaxNew:      600,
 			Compression: "gzip",
 			Level:       1,
 		},

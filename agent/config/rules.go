@@ -52,6 +52,7 @@ var rules = map[string]rule{
 	"chunk.max_size":    between(kib, bits32(gib, 5*units["GB"])),
 	"chunk.max_age":     between(10*ms, 24*hour),
 	"chunk.max_open":    between(1, 10_000),
+	"chunk.max_new":     between(1, 1_000_000),
 	"chunk.compression": oneOf("gzip", "zstd", "none"),
 
 	"s3.bucket":                 bucket,

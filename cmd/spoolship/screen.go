@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/spoolship/spoolship/agent"
+	"github.com/spoolship/spoolship/agent/chunk"
 )
 
 // printStatus prints the screen of status at the time now: health first.
@@ -90,6 +91,10 @@ func notes(st *agent.Status, now time.Time) []string {
 		if in.Untimed > 0 {
 			add(fmt.Sprintf("input %s: %s of %s records have no time that can be read in time_field; their keys have the time they were read",
 				in.Name, humanize.Comma(in.Untimed), humanize.Comma(in.Records)), "check time_field and time_format of the input")
+		}
+		if in.Overflow > 0 {
+			add(fmt.Sprintf("input %s: %s of %s records would have begun too many partitions; their keys have the time they were read, and %s for files and fields",
+				in.Name, humanize.Comma(in.Overflow), humanize.Comma(in.Records), chunk.NoValue), "take fields of few values for key, or raise [chunk] max_new")
 		}
 		for _, e := range in.Errors {
 			add(fmt.Sprintf("input %s, %s: %s", in.Name, e.Path, oneLine(e.Problem)), e.Hint)

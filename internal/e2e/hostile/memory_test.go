@@ -74,6 +74,9 @@ func TestLinesThatGrow(t *testing.T) {
 // effect is what a hostile input had.
 type effect struct {
 	lag  time.Duration // of the other input, the longest
+	late time.Duration // the same, until a line is in the bucket
+	disk int64         // bytes of the spool, the most
+	open int           // unacked chunks, the most
 	peak int           // KiB
 	memStatus
 }
@@ -119,6 +122,10 @@ func (w *world) besideOther(settings string, done func(*memStatus) bool) (e effe
 		if since := s.Inputs[0].LagSince; !since.IsZero() {
 			e.lag = max(e.lag, time.Since(since))
 		}
+		if since := s.Inputs[0].BacklogSince; !since.IsZero() {
+			e.late = max(e.late, time.Since(since))
+		}
+		e.disk, e.open = max(e.disk, s.DiskBytes), max(e.open, s.OpenChunks+s.SealedChunks)
 		e.memStatus = s
 		e.peak = max(e.peak, peakRSS(p.cmd.Process.Pid))
 		if done(&s) {
@@ -142,9 +149,14 @@ func (e effect) bound(t *testing.T) string {
 // memStatus is the part of the status that tells of lag.
 type memStatus struct {
 	Inputs []struct {
-		Records  int64
-		LagSince time.Time `json:"lag_since"`
+		Records      int64
+		Overflow     int64
+		LagSince     time.Time `json:"lag_since"`
+		BacklogSince time.Time `json:"backlog_since"`
 	}
+	DiskBytes    int64 `json:"disk_bytes"`
+	OpenChunks   int   `json:"open_chunks"`
+	SealedChunks int   `json:"sealed_chunks"`
 }
 
 // ask asks the running agent for its status.
