@@ -236,7 +236,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		if !unknown && (opened || !waitable(err, suspect)) || ctx.Err() != nil {
 			return err
 		}
-		a.health.fail(causeSpool, "", err, "check the disk and its free space; the spool is opened again until it can be written")
+		a.health.fail(problem{cause: causeSpool}, "", err, "check the disk and its free space; the spool is opened again until it can be written")
 		if time.Since(began) > reopenMax {
 			wait = reopenMin
 		}

@@ -27,14 +27,14 @@ func (c *clock) settle(ctx context.Context, once bool) error {
 	for {
 		now := c.now()
 		if !now.Before(clockFloor) {
-			c.health.ok(causeClock)
+			c.health.ok(problem{cause: causeClock})
 			return nil
 		}
 		err := fmt.Errorf("the clock of this machine shows %s, which is past", now.UTC().Format(time.RFC3339))
 		if once {
 			return fmt.Errorf("%w: set it, see timedatectl", err)
 		}
-		c.health.fail(causeClock, "", err, hintClock)
+		c.health.fail(problem{cause: causeClock}, "", err, hintClock)
 		select {
 		case <-time.After(c.every):
 		case <-ctx.Done():

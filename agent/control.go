@@ -146,7 +146,7 @@ func (a *Agent) unflushed(ctx context.Context, why string) error {
 		why = fmt.Sprintf("%d objects are not in the bucket yet", st.SealedChunks)
 	}
 	if len(st.Problems) > 0 {
-		why += fmt.Sprintf(" (%s: %s)", st.Problems[0].Cause, st.Problems[0].Error)
+		why += fmt.Sprintf(" (%s: %s)", st.Problems[0].Title(), st.Problems[0].Error)
 	}
 	return fmt.Errorf("%s: %w", why, ctx.Err())
 }

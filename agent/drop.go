@@ -17,22 +17,26 @@ import (
 const hintDrop = `the oldest chunks are given up, as [spool] when_full = "drop_oldest" says; see why uploads fail, or raise max_size or free disk space`
 
 // dropOldest gives up the oldest sealed chunks of a full spool, as many as a
-// batch of size stored bytes needs. It says whether it did: what is being
-// uploaded just now stays, as it may arrive, and nothing is given up where all
-// of it would not be enough, as when others fill the disk.
+// batch of size stored bytes needs: first those that the destination refuses. It
+// reports whether it did: what is being uploaded just now stays, as it may arrive,
+// and nothing is given up where all of it would not be enough, as when others fill
+// the disk.
 func (s *shipper) dropOldest(full error, size int64) (bool, error) {
 	missing := size
 	if limit := (*spool.FullError)(nil); errors.As(full, &limit) {
 		missing = limit.Missing
 	}
-	s.mu.Lock() // nobody claims what is dropped
+	s.admit()   // what was just sealed may be dropped as well
+	s.mu.Lock() // nobody takes what is dropped
 	defer s.mu.Unlock()
 	var seqs []uint64
 	var sum int64
-	for c, ok := s.spool.NextSealed(0); ok && sum < missing; c, ok = s.spool.NextSealed(c.Seq) {
-		if c.State == spool.StateSealed && !s.claimed[c.Seq] {
-			seqs = append(seqs, c.Seq)
-			sum += c.StoredSize
+	for _, failing := range []bool{true, false} {
+		for c, ok := s.spool.NextSealed(0); ok && sum < missing; c, ok = s.spool.NextSealed(c.Seq) {
+			if c.State == spool.StateSealed && s.queue.mayDrop(c.Seq, failing) {
+				seqs = append(seqs, c.Seq)
+				sum += c.StoredSize
+			}
 		}
 	}
 	if len(seqs) == 0 || sum < missing {
@@ -42,11 +46,8 @@ func (s *shipper) dropOldest(full error, size int64) (bool, error) {
 	if errors.Is(err, spool.ErrFull) {
 		return false, nil // nothing was changed
 	}
-	for _, seq := range seqs {
-		delete(s.earlier, seq) // nobody has put its tombstone yet
-	}
 	if len(losses) > 0 {
-		s.health.fail(causeDrop, "", full, hintDrop)
+		s.health.fail(problem{cause: causeDrop}, "", full, hintDrop)
 		s.losses.add(len(seqs), losses, s.paths())
 	}
 	if err != nil {

@@ -122,7 +122,9 @@ func TestDropsNothingInVain(t *testing.T) {
 		}
 	}
 	h := newHealth(slog.New(slog.DiscardHandler))
-	s := &shipper{spool: sp, health: h, log: h.log, losses: newLossLog(h.log), claimed: map[uint64]bool{1: true, 2: false}}
+	s := &shipper{spool: sp, health: h, log: h.log, losses: newLossLog(h.log), uploads: 1}
+	s.begin(nil)
+	s.queue.take(time.Now())
 	for _, c := range []struct {
 		size int64
 		want bool
@@ -139,11 +141,53 @@ func TestDropsNothingInVain(t *testing.T) {
 			t.Errorf("%d bytes: %d are left", c.size, left)
 		}
 	}
-	// The upload that waits for its next attempt finds a tombstone.
-	c := spool.Chunk{Seq: 2, State: spool.StateSealed}
-	a := attempt{n: 7, inDoubt: true}
-	if !s.wait(t.Context(), t.Context(), &c, &a, 0, nil) || c.State != spool.StateTombstone || a != (attempt{}) {
-		t.Errorf("%+v, %+v", c, a)
+}
+
+// What the destination refuses is dropped first, and what has arrived is not.
+func TestDropsWhatIsRefusedFirst(t *testing.T) {
+	sp, err := spool.Open(spool.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.Close()
+	for _, input := range []string{"fine", "fine", "refused", "refused", "refused"} {
+		b := spool.Block{Input: input, Name: input + "/{queue}-{chunk}-{records}-{id}", Codec: "none", Limit: 1, Data: make([]byte, 1000), RawSize: 1000, Records: 1}
+		if err := sp.Append(&spool.Batch{Blocks: []spool.Block{b}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := newHealth(slog.New(slog.DiscardHandler))
+	s := &shipper{spool: sp, health: h, log: h.log, losses: newLossLog(h.log), uploads: 8}
+	s.begin(nil)
+	var taken []*attempt
+	for range 5 {
+		a, _, _ := s.queue.take(time.Now())
+		taken = append(taken, a)
+	}
+	for _, a := range taken {
+		if a.seq >= 3 {
+			s.queue.done(a, refused, &sink.Error{Class: sink.Config, Err: errors.New("denied")}, time.Now())
+		} else {
+			a.delivered = a.seq == 1
+			s.queue.done(a, held, nil, time.Now())
+		}
+	}
+	for _, want := range []string{"1 2 4 5", "1 2 5", "1 2", "1"} {
+		if done, err := s.dropOldest(spool.ErrFull, 1000); err != nil || !done {
+			t.Fatal(done, err)
+		}
+		var left []string
+		for _, c := range sp.Chunks() {
+			if c.State == spool.StateSealed {
+				left = append(left, fmt.Sprint(c.Seq))
+			}
+		}
+		if got := strings.Join(left, " "); got != want {
+			t.Errorf("left %q, want %q", got, want)
+		}
+	}
+	if done, err := s.dropOldest(spool.ErrFull, 1000); done || err != nil {
+		t.Errorf("dropped what has arrived: %v, %v", done, err)
 	}
 }
 

@@ -23,25 +23,25 @@ func TestFlappingHealthIsLoggedOnceAMinute(t *testing.T) {
 			}
 		}
 		for range 50 {
-			h.fail(causeUpload, "SlowDown", errors.New("slow down, request 123"), "wait")
-			h.ok(causeUpload)
+			h.fail(problem{cause: causeUpload}, "SlowDown", errors.New("slow down, request 123"), "wait")
+			h.ok(problem{cause: causeUpload})
 			time.Sleep(time.Second)
 		}
 		count("slow down", 1)
 		count("fine again", 1)
-		h.fail(causeUpload, "AccessDenied", errors.New("denied"), "")
+		h.fail(problem{cause: causeUpload}, "AccessDenied", errors.New("denied"), "")
 		count("denied", 1)
-		h.ok(causeUpload)
+		h.ok(problem{cause: causeUpload})
 		count("fine again", 2)
-		h.fail(causeUpload, "SlowDown", errors.New("slow down, request 124"), "wait")
+		h.fail(problem{cause: causeUpload}, "SlowDown", errors.New("slow down, request 124"), "wait")
 		count("slow down", 1)
 		time.Sleep(logAgain)
 		if len(h.problems()) != 1 {
 			t.Error("it is not known any more")
 		}
-		h.fail(causeUpload, "SlowDown", errors.New("slow down, request 125"), "wait") // it is still so
+		h.fail(problem{cause: causeUpload}, "SlowDown", errors.New("slow down, request 125"), "wait") // it is still so
 		count("slow down", 2)
-		h.ok(causeUpload)
+		h.ok(problem{cause: causeUpload})
 		count("fine again", 3)
 	})
 }

@@ -352,8 +352,8 @@ func (in *intake) commit(reading context.Context, group []*batch) error {
 		changed := in.spool.Changed()
 		err := in.spool.Append(out...)
 		if err == nil {
-			in.health.ok(causeFull)
-			in.health.ok(causeSpool)
+			in.health.ok(problem{cause: causeFull})
+			in.health.ok(problem{cause: causeSpool})
 			for _, b := range group {
 				in.durable(b)
 			}
@@ -376,7 +376,7 @@ func (in *intake) commit(reading context.Context, group []*batch) error {
 		case again && reading.Err() == nil:
 			continue
 		}
-		in.health.fail(causeFull, "", err, hintFull)
+		in.health.fail(problem{cause: causeFull}, "", err, hintFull)
 		in.pulse.rest()
 		select {
 		case <-changed:

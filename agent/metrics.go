@@ -47,10 +47,10 @@ var agentMetrics = []metric{
 	{"spoolship_healthy", "1 while nothing is wrong, else 0.", prometheus.GaugeValue, nil, one(func(st *Status) float64 { return truth(st.Healthy) })},
 	{"spoolship_ready", "1 once the spool is open and files are followed, else 0.", prometheus.GaugeValue, nil,
 		one(func(st *Status) float64 { return truth(st.Following) })},
-	{"spoolship_problem_start_time_seconds", "Since when something is wrong, as Unix time, by cause; absent while it is fine.", prometheus.GaugeValue,
-		[]string{"cause"}, func(st *Status, e emit) {
+	{"spoolship_problem_start_time_seconds", "Since when something is wrong, as Unix time, by cause and input (empty: the agent's own); absent while it is fine.", prometheus.GaugeValue,
+		[]string{"cause", "input"}, func(st *Status, e emit) {
 			for _, p := range st.Problems {
-				e(unix(p.Since), p.Cause)
+				e(unix(p.Since), p.Cause, p.Input)
 			}
 		}},
 

@@ -75,7 +75,7 @@ func TestMetrics(t *testing.T) {
 		return st.Uploads.Records == int64(len(lines)+1) && st.BacklogBytes == 0
 	})
 	a.losses.add(1, []spool.FileLoss{{Input: "app", File: 9, Records: 3, Bytes: 70}}, nil)
-	a.health.fail(causeDrop, "", io.ErrUnexpectedEOF, "")
+	a.health.fail(problem{cause: causeDrop}, "", io.ErrUnexpectedEOF, "")
 
 	text := scrape(t, a)
 	size := 8 + 1
@@ -104,7 +104,7 @@ func TestMetrics(t *testing.T) {
 		fmt.Sprintf(`spoolship_upload_duration_seconds_bucket{le="+Inf"} %d`, m.stored()),
 	)
 	for _, start := range []string{
-		`spoolship_build_info{goversion="go`, `spoolship_problem_start_time_seconds{cause="dropped"}`,
+		`spoolship_build_info{goversion="go`, `spoolship_problem_start_time_seconds{cause="dropped",input=""}`,
 		"spoolship_upload_last_success_time_seconds ", "spoolship_spool_disk_bytes ", "go_goroutines ",
 	} {
 		if !strings.Contains(text, "\n"+start) {
@@ -191,7 +191,7 @@ func TestMetricsFullSpool(t *testing.T) {
 	if n, ok := values["spoolship_spool_room_bytes"]; !ok || n != 0 {
 		t.Errorf("room of %v bytes", n)
 	}
-	if n := values[`spoolship_problem_start_time_seconds{cause="spool full"}`]; n == 0 {
+	if n := values[`spoolship_problem_start_time_seconds{cause="spool full",input=""}`]; n == 0 {
 		t.Error("the spool is not said to be full")
 	}
 }

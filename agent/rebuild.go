@@ -157,7 +157,7 @@ func (s *shipper) restore(c *spool.Chunk, a *attempt, d *spool.DamageError) (why
 	if err != nil {
 		return nil, fmt.Errorf("restore chunk %d of %s: %w", c.Number, c.Input, err)
 	}
-	s.health.fail(causeDamage, c.Name, fmt.Errorf("%s chunk %d: %d blocks were damaged and are restored bit for bit: %w", c.Input, c.Number, n, d),
+	s.health.fail(problem{causeDamage, c.Input, chunkName(c)}, chunkName(c), fmt.Errorf("%s chunk %d: %d blocks were damaged and are restored bit for bit: %w", c.Input, c.Number, n, d),
 		"nothing is lost; check the disk")
 	return nil, nil
 }

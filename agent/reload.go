@@ -91,11 +91,11 @@ func (a *Agent) Reload(ctx context.Context, c *config.Config, dest sink.Sink) (C
 // until another is not.
 func (a *Agent) ReloadFailed(err error) {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	a.health.fail(causeConfig, text, errors.New(text), "fix it and reload; the agent works with the configuration that it had, but would not start with this one")
+	a.health.fail(problem{cause: causeConfig}, text, errors.New(text), "fix it and reload; the agent works with the configuration that it had, but would not start with this one")
 }
 
 // Reloaded takes back what ReloadFailed said.
-func (a *Agent) Reloaded() { a.health.ok(causeConfig) }
+func (a *Agent) Reloaded() { a.health.ok(problem{cause: causeConfig}) }
 
 // renew ends what works by the present setup, has the session go on with su,
 // and waits until files are followed by it.

@@ -135,21 +135,18 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 			}
 			return 1 // the level of another codec says nothing
 		},
-		plans: su.plans,
-		ramp:  newRamp(c.S3.MaxUploads),
+		plans:   su.plans,
+		uploads: c.S3.MaxUploads,
 	}
-	for range c.S3.MaxUploads {
-		s.shipper.pulses = append(s.shipper.pulses, &pulse{loop: "shipper"})
+	if before == nil {
+		s.shipper.begin(nil)
+	} else {
+		s.shipper.begin(before.shipper)
 	}
 	if c.Spool.WhenFull == "drop_oldest" {
 		s.intake.drop = s.shipper.dropOldest
 	}
 	s.pulses = append([]*pulse{reading, &s.intake.pulse, &s.roller.pulse}, s.shipper.pulses...)
-	if before == nil {
-		s.shipper.doubt()
-	} else {
-		s.shipper.resume(before.shipper)
-	}
 	return s, nil
 }
 

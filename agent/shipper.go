@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -17,19 +17,14 @@ import (
 	"github.com/spoolship/spoolship/spool"
 )
 
-// Backoff between attempts: full jitter over a window that doubles from
-// backoffBase to backoffMax.
-const (
-	backoffBase = 200 * time.Millisecond
-	backoffMax  = 30 * time.Second
-)
-
-// unhealthyAfter is how many attempts of one chunk fail in passing before
-// health says so: single failures are daily business.
+// unhealthyAfter is how many attempts under one prefix fail in passing, one after
+// the other, before health says so: single failures are daily business.
 const unhealthyAfter = 3
 
-// shipper puts sealed chunks, oldest first, several at once, and acks them.
-// Its retry loop is the only one; nothing is given up because of an answer.
+// shipper puts sealed chunks, several at once, and acks them. One goroutine takes
+// attempts from the queue as they are due and starts each in a goroutine of its own,
+// so nothing waits with a chunk in hand. Its retry loop is the only one; nothing is
+// given up because of an answer.
 type shipper struct {
 	spool       *spool.Spool
 	sink        sink.Sink
@@ -41,78 +36,132 @@ type shipper struct {
 	plans       []plan // to rebuild damaged blocks by
 	done        *uploadLog
 	losses      *lossLog
-	pulses      []*pulse // one for each upload at once
-	ramp        *ramp
+	uploads     int           // at once
+	pulses      []*pulse      // of the loop, and of each upload
+	slots       chan *pulse   // those of uploads that are free
+	ended       chan struct{} // an attempt has
 
-	mu      sync.Mutex
-	claimed map[uint64]bool    // false: between two attempts
-	earlier map[uint64]attempt // what was tried before of chunks that are not acked
-	plain   bool               // the destination does not know If-None-Match
+	mu    sync.Mutex
+	queue *queue
+	seen  uint64 // mark of the chunks that the queue knows
+	plain bool   // the destination does not know If-None-Match
 }
 
-// doubt marks every chunk that is sealed already: an earlier process, or an
-// earlier session, may have put it. It is called before anything is started.
-func (s *shipper) doubt() {
-	s.claimed, s.earlier = make(map[uint64]bool), make(map[uint64]attempt)
-	for _, c := range s.spool.Chunks() {
-		if c.State != spool.StateOpen {
-			s.earlier[c.Seq] = attempt{inDoubt: true}
-		}
+// begin is called before Run. Without a shipper that has stopped to go on from,
+// every chunk that is sealed already is in doubt: an earlier process, or an earlier
+// session, may have put it.
+func (s *shipper) begin(before *shipper) {
+	s.ended, s.slots = make(chan struct{}, 1), make(chan *pulse, s.uploads)
+	s.pulses = []*pulse{{loop: "shipper"}}
+	for range s.uploads {
+		p := &pulse{loop: "upload"}
+		s.pulses = append(s.pulses, p)
+		s.slots <- p
+	}
+	if before != nil {
+		s.queue, s.seen = before.queue, before.seen
+		s.queue.resume(s.uploads, time.Now())
+		return
+	}
+	s.queue = newQueue(s.uploads)
+	for _, a := range s.admit() {
+		a.inDoubt = true
 	}
 }
 
-// resume goes on from a shipper that has stopped, in place of doubt.
-func (s *shipper) resume(before *shipper) {
-	s.claimed, s.earlier = make(map[uint64]bool), before.earlier
+// admit takes the chunks into the queue that were sealed since it was last called.
+func (s *shipper) admit() []*attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	chunks, mark := s.spool.Frozen(s.seen)
+	s.seen = mark
+	added := make([]*attempt, len(chunks))
+	for i := range chunks {
+		added[i] = s.queue.add(&chunks[i], time.Now())
+	}
+	return added
 }
 
 // Run ships until stop ends; uploads that run then are finished while ctx
 // allows. With drain it returns once no chunk is left.
 func (s *shipper) Run(ctx, stop context.Context, drain <-chan struct{}) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, p := range s.pulses {
-		g.Go(func() error {
-			defer p.rest()
-			for {
-				p.rest()
-				c, ok := s.next(ctx, stop, drain)
-				if !ok {
-					return nil
-				}
-				if err := s.ship(ctx, stop, &c, p); err != nil {
-					return err
-				}
-			}
-		})
-	}
+	g.Go(func() error {
+		s.dispatch(ctx, stop, drain, g)
+		return nil
+	})
 	return g.Wait()
 }
 
-// next waits for the oldest sealed chunk that nobody ships, and claims it.
-func (s *shipper) next(ctx, stop context.Context, drain <-chan struct{}) (spool.Chunk, bool) {
+// dispatch starts attempts in g as they are due.
+func (s *shipper) dispatch(ctx, stop context.Context, drain <-chan struct{}, g *errgroup.Group) {
+	p := s.pulses[0]
+	defer p.rest()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for stop.Err() == nil && ctx.Err() == nil {
+		p.beat()
 		changed := s.spool.Changed()
 		draining := isClosed(drain) // before looking: all is sealed by then
-		c, ok := s.claim()
-		if ok {
-			return c, true
-		}
+		s.admit()
+		wake := s.startDue(ctx, stop, g)
 		wait := drain
 		if draining {
 			if s.spool.Len() == 0 {
-				return c, false
+				return
 			}
 			wait = nil
 		}
+		var due <-chan time.Time
+		if !wake.IsZero() {
+			timer.Reset(time.Until(wake))
+			due = timer.C
+		}
+		p.rest()
 		select {
 		case <-changed:
+		case <-s.ended:
+		case <-due:
 		case <-wait:
 		case <-stop.Done():
 		case <-ctx.Done():
-			return c, false
 		}
 	}
-	return spool.Chunk{}, false
+}
+
+// startDue starts every attempt that is due and has a slot, and returns when to
+// look again; zero: after the next change.
+func (s *shipper) startDue(ctx, stop context.Context, g *errgroup.Group) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		now := time.Now()
+		a, wake, blocked := s.queue.take(now)
+		if a == nil {
+			if blocked != nil {
+				cancel, at := s.queue.stalled(blocked, now)
+				if cancel != nil {
+					cancel()
+				}
+				wake = earlier(wake, at)
+			}
+			return wake
+		}
+		attemptCtx, cancel := context.WithCancel(ctx)
+		a.cancel = cancel
+		p := <-s.slots // there is one for each that the queue gives
+		g.Go(func() error {
+			defer cancel()
+			err := s.ship(attemptCtx, ctx, stop, a, p)
+			p.rest()
+			s.slots <- p
+			select {
+			case s.ended <- struct{}{}:
+			default: // somebody looks anyway
+			}
+			return err
+		})
+	}
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -124,46 +173,11 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func (s *shipper) claim() (spool.Chunk, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c, ok := s.spool.NextSealed(0); ok; c, ok = s.spool.NextSealed(c.Seq) {
-		if _, ok := s.claimed[c.Seq]; !ok {
-			s.claimed[c.Seq] = true
-			return c, true
-		}
-	}
-	return spool.Chunk{}, false
-}
-
-// release gives up the claim on a chunk that was acked, or keeps in mind what was
-// tried, for a shipper that follows.
-func (s *shipper) release(seq uint64, a *attempt, acked bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.claimed, seq)
-	if acked {
-		delete(s.earlier, seq)
-		return
-	}
-	a.n = 0 // the next try need not wait
-	s.earlier[seq] = *a
-}
-
-// attempt is what the tries of one chunk so far say about the next.
-type attempt struct {
-	n        int
-	inDoubt  bool // an earlier try may have been carried out
-	cutShort bool // the last try was conditional and its connection broke
-	spoilt   bool // what may be there is not what was sent: it must be overwritten
-	restored int  // how often damaged blocks were rebuilt
-}
-
-// ifAbsent says whether the next try is conditional. A condition is worth its
+// ifAbsent reports whether the next try is conditional. A condition is worth its
 // risk only where the object may be there already; a store may answer 412
 // before it read the body and reset the connection, so after a broken
 // conditional try the next one goes without.
-func (a *attempt) ifAbsent(mode string, plain bool) bool {
+func (a *tries) ifAbsent(mode string, plain bool) bool {
 	switch {
 	case plain || mode == "never" || a.cutShort || a.spoilt:
 		return false
@@ -174,90 +188,72 @@ func (a *attempt) ifAbsent(mode string, plain bool) bool {
 	}
 }
 
-// ship puts c until it is delivered or stop ends, and acks it. Only failures
-// of the spool are returned.
-func (s *shipper) ship(ctx, stop context.Context, c *spool.Chunk, p *pulse) error {
-	s.mu.Lock()
-	a := s.earlier[c.Seq]
-	s.mu.Unlock()
-	acked := false
-	defer func() { s.release(c.Seq, &a, acked) }()
-	for {
-		p.rest()
-		if !s.ramp.enter(ctx, stop) {
-			return nil
-		}
-		p.beat()
-		size, err := s.try(ctx, c, &a, p)
-		works := s.ramp.leave(err)
-		if err == nil {
-			a.inDoubt = true
-			acked, err = s.delivered(ctx, stop, c, size, p)
-			return err
-		}
-		if ctx.Err() != nil {
-			return nil // the deadline of a stop; the chunk stays
-		}
-		var damage *spool.DamageError
-		if errors.As(err, &damage) {
-			if err = s.mend(c, &a, damage); err == nil {
-				continue
-			}
-		}
-		wait := backoff(a.n, 0)
-		var failed *sink.Error
-		switch {
-		case errors.As(err, &failed):
-			if wait = s.failed(c, &a, failed); failed.RetryAfter > 0 {
-				works = nil // the destination has said when
-			}
-		case ends(err):
-			return err
-		default:
-			// Whatever keeps this chunk from being read now, it is not lost, and
-			// the others can go on.
-			works = nil
-			s.health.fail(causeChunk, c.Name, fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, err), "check the disk of the state directory; the chunk is held and tried again")
-		}
-		p.rest()
-		if !s.wait(ctx, stop, c, &a, wait, works) {
+// ship makes one attempt: it puts the chunk and acks it. Only failures of the spool
+// that end the session are returned. attemptCtx ends too when others need the slot.
+func (s *shipper) ship(attemptCtx, ctx, stop context.Context, a *attempt, p *pulse) error {
+	p.beat()
+	c, ok := s.chunk(a.seq)
+	if !ok {
+		s.finish(a, succeeded, nil) // it was acked before
+		return nil
+	}
+	if c.State != a.state { // it was dropped
+		a.reset(c.State)
+	}
+	size, err := a.size, error(nil)
+	if !a.delivered {
+		size, err = s.try(attemptCtx, &c, a, p)
+	}
+	if err == nil {
+		a.delivered, a.inDoubt, a.size = true, true, size
+		return s.acked(&c, a)
+	}
+	var damage *spool.DamageError
+	if errors.As(err, &damage) {
+		if err = s.mend(&c, a, damage); err == nil {
+			s.finish(a, again, nil)
 			return nil
 		}
 	}
+	var failed *sink.Error
+	switch {
+	case ctx.Err() != nil: // the deadline of a stop; the chunk stays
+		s.finish(a, stopped, nil)
+	case attemptCtx.Err() != nil:
+		s.failed(&c, a, stalled(a))
+	case errors.As(err, &failed):
+		s.failed(&c, a, failed)
+	case ends(err):
+		s.finish(a, held, nil)
+		return err
+	default:
+		// Whatever keeps this chunk from being read now, it is not lost, and
+		// the others can go on.
+		s.health.fail(problem{causeChunk, c.Input, chunkName(&c)}, "", fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, err),
+			"check the disk of the state directory; the chunk is held and tried again")
+		s.finish(a, held, nil)
+	}
+	return nil
 }
 
-// wait lets d pass between two attempts of c, or less if the destination works
-// again. c may be dropped meanwhile: it is its tombstone then. False says that it
-// is time to stop.
-func (s *shipper) wait(ctx, stop context.Context, c *spool.Chunk, a *attempt, d time.Duration, works <-chan struct{}) bool {
-	s.mark(c.Seq, false)
-	if !pauseOr(ctx, stop, d, works) {
-		return false
-	}
-	s.mark(c.Seq, true)
-	if was := c.State; s.refresh(c) && c.State != was {
-		*a = attempt{}
-	}
-	return true
+// chunk returns what the spool knows of a sealed chunk now.
+func (s *shipper) chunk(seq uint64) (spool.Chunk, bool) {
+	c, ok := s.spool.NextSealed(seq - 1)
+	return c, ok && c.Seq == seq
 }
 
-// mark says whether an attempt of a claimed chunk is running.
-func (s *shipper) mark(seq uint64, running bool) {
+// chunkName is what a chunk is called among those of its input.
+func chunkName(c *spool.Chunk) string { return "chunk " + strconv.FormatUint(c.Number, 10) }
+
+// finish gives an attempt back to the queue, and reports whether the destination has
+// failed it.
+func (s *shipper) finish(a *attempt, o outcome, err *sink.Error) (counts bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.claimed[seq] = running
+	return s.queue.done(a, o, err, time.Now())
 }
 
-// refresh makes c what the spool knows of it now.
-func (s *shipper) refresh(c *spool.Chunk) bool {
-	now, ok := s.spool.NextSealed(c.Seq - 1)
-	if ok = ok && now.Seq == c.Seq; ok {
-		*c = now
-	}
-	return ok
-}
-
-// ends says whether an error of the spool is one that only a new session, or
+// ends reports whether an error of the spool is one that only a new session, or
 // an operator, gets over.
 func ends(err error) bool {
 	for _, e := range []error{spool.ErrOutcomeUnknown, spool.ErrVanished, spool.ErrClosed, spool.ErrNoChunk} {
@@ -268,17 +264,12 @@ func ends(err error) bool {
 	return false
 }
 
-// pause waits for d; false says that it is time to stop.
-func pause(ctx, stop context.Context, d time.Duration) bool { return pauseOr(ctx, stop, d, nil) }
-
-// pauseOr is pause that early ends before its time.
-func pauseOr(ctx, stop context.Context, d time.Duration, early <-chan struct{}) bool {
+// pause waits for d; false means that it is time to stop.
+func pause(ctx, stop context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
-	case <-early:
 		return true
 	case <-stop.Done():
 	case <-ctx.Done():
@@ -313,7 +304,7 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse)
 	s.mu.Unlock()
 	o := &sink.Object{
 		Key: c.Name, ContentType: "application/x-ndjson", Metadata: metadata(c, body.RawCRC()),
-		Size: body.Size(), SHA256: body.SHA256(), Body: body, IfAbsent: a.ifAbsent(s.conditional, plain),
+		Size: body.Size(), SHA256: body.SHA256(), Body: &watched{body, a}, IfAbsent: a.ifAbsent(s.conditional, plain),
 	}
 	p.rest() // it has a timeout of its own
 	began := time.Now()
@@ -342,65 +333,69 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse)
 	return o.Size, err
 }
 
-// failed takes note of a failed attempt and returns how long to wait.
-func (s *shipper) failed(c *spool.Chunk, a *attempt, e *sink.Error) time.Duration {
+// failed takes note of a failed attempt.
+func (s *shipper) failed(c *spool.Chunk, a *attempt, e *sink.Error) {
 	s.done.failed(e.Class)
+	counts := s.finish(a, refused, e)
 	s.log.Debug("upload failed", "key", c.Name, "attempt", a.n, "code", e.Code, "error", e.Err)
-	if e.Class == sink.NotConditional {
-		s.log.Warn("the destination does not know If-None-Match; going on without", "error", e.Err)
-		return 0
+	if !counts { // the destination corrected the request
+		message := "the destination corrects how it is asked; going on as it says"
+		if e.Class == sink.NotConditional {
+			message = "the destination does not know If-None-Match; going on without"
+		}
+		s.log.Warn(message, "input", c.Input, "error", e.Err, "hint", e.Hint)
+		return
 	}
-	if e.Class == sink.Adapted {
-		s.log.Warn("the destination corrects how it is asked; going on as it says", "error", e.Err, "hint", e.Hint)
-		return 0
+	s.mu.Lock()
+	failures := a.lane.failures.n
+	s.mu.Unlock()
+	if failures >= unhealthyAfter || e.Class != sink.Temporary && e.Class != sink.Throttled {
+		s.health.fail(problem{causeUpload, c.Input, a.lane.prefix}, e.Code, e, e.Hint)
 	}
-	if e.Class == sink.Config || a.n >= unhealthyAfter {
-		s.health.fail(causeUpload, e.Code, e, e.Hint)
-	}
-	return backoff(a.n, e.RetryAfter)
 }
 
-// backoff returns a random time in the n-th window (n from 1), and never less
-// than the destination asked for.
-func backoff(n int, least time.Duration) time.Duration {
-	window := backoffMax
-	if n < 16 {
-		window = min(backoffMax, backoffBase<<(n-1))
+// stalled is how an attempt fails that was cancelled because others need its slot.
+func stalled(a *attempt) *sink.Error {
+	a.inDoubt = true
+	return &sink.Error{
+		Class: sink.Temporary, Code: "stalled", InDoubt: true, Hint: "see why the destination does not answer for these keys; others are uploaded meanwhile",
+		Err: fmt.Errorf("no byte was moved for %s while other uploads waited", a.idle(time.Now()).Round(time.Second)),
 	}
-	return least + rand.N(window) //nolint:gosec // jitter need not be secret
 }
 
-// delivered acks c. From here on its blocks are given up. A disk without room
-// for the ack is waited for, until it is time to stop.
-func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int64, p *pulse) (acked bool, err error) {
+// acked acks c, which is delivered. From here on its blocks are given up. A disk
+// without room for the ack is waited for.
+func (s *shipper) acked(c *spool.Chunk, a *attempt) error {
 	if err := s.hook("put.after"); err != nil {
-		return false, fmt.Errorf("after the upload of %s: %w", c.Name, err)
+		s.finish(a, held, nil)
+		return fmt.Errorf("after the upload of %s: %w", c.Name, err)
 	}
-	for {
-		p.beat()
-		err := s.spool.Ack(c.Seq)
-		if err == nil {
-			break
+	waiting := problem{causeFull, "", "ack"}
+	if err := s.spool.Ack(c.Seq); err != nil {
+		if a.n++; errors.Is(err, spool.ErrFull) {
+			s.health.fail(waiting, "ack", err, hintFull)
+			err = nil
+		} else {
+			err = fmt.Errorf("ack %s: %w", c.Name, err)
 		}
-		if !errors.Is(err, spool.ErrFull) {
-			return false, fmt.Errorf("ack %s: %w", c.Name, err)
-		}
-		s.health.fail(causeFull, "ack", err, hintFull)
-		p.rest()
-		if !pause(ctx, stop, time.Second) {
-			return false, nil
-		}
+		s.finish(a, held, nil)
+		return err
 	}
-	s.health.ok(causeUpload)
-	s.health.ok(causeChunk)
-	s.health.ok(causeSpool)
+	s.finish(a, succeeded, nil)
+	s.health.ok(waiting)
+	s.health.ok(problem{causeUpload, c.Input, a.lane.prefix})
+	s.health.ok(problem{causeChunk, c.Input, chunkName(c)})
+	s.health.ok(problem{cause: causeSpool})
+	if c.State == spool.StateSealed { // what was damaged of it is restored
+		s.health.ok(problem{causeDamage, c.Input, chunkName(c)})
+	}
 	if s.losses.over() {
-		s.health.ok(causeDrop)
+		s.health.ok(problem{cause: causeDrop})
 	}
 	s.done.update(func(st *UploadStats) {
 		st.LastKey, st.LastTime = c.Name, time.Now()
 		st.Objects++
-		st.Bytes += size
+		st.Bytes += a.size
 		if c.State == spool.StateTombstone {
 			st.Tombstones++
 			return
@@ -408,8 +403,8 @@ func (s *shipper) delivered(ctx, stop context.Context, c *spool.Chunk, size int6
 		st.RawBytes += c.RawSize
 		st.Records += c.Records
 	})
-	s.log.Debug("shipped", "key", c.Name, "records", c.Records, "bytes", size)
-	return true, nil
+	s.log.Debug("shipped", "key", c.Name, "records", c.Records, "bytes", a.size)
+	return nil
 }
 
 // mend rebuilds what is damaged of c, or sets c aside.
@@ -418,22 +413,12 @@ func (s *shipper) mend(c *spool.Chunk, a *attempt, d *spool.DamageError) error {
 	if err != nil || why == nil {
 		return err // the object is still the same, and so are the doubts
 	}
-	if err := s.bury(c, d, why); err != nil {
-		return err
-	}
-	*a = attempt{}
-	return nil
-}
-
-// bury sets the damaged chunk aside, which can't be restored; c becomes its
-// tombstone.
-func (s *shipper) bury(c *spool.Chunk, d *spool.DamageError, why error) error {
-	s.health.fail(causeDamage, c.Name, fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, why),
+	s.health.fail(problem{causeDamage, c.Input, chunkName(c)}, chunkName(c), fmt.Errorf("%s chunk %d: %w", c.Input, c.Number, why),
 		"the chunk's blocks are in the state directory's quarantine folder and a tombstone object is shipped in its place; check the disk")
 	if err := s.spool.Bury(c.Seq, "damaged: "+d.Err.Error()); err != nil {
 		return fmt.Errorf("set chunk %d of %s aside: %w", c.Number, c.Input, err)
 	}
-	s.refresh(c)
+	a.reset(spool.StateTombstone)
 	return nil
 }
 
@@ -456,6 +441,17 @@ func metadata(c *spool.Chunk, crc uint32) map[string]string {
 	m["spoolship-first"] = time.Unix(0, c.First).UTC().Format(time.RFC3339Nano)
 	m["spoolship-last"] = time.Unix(0, c.Last).UTC().Format(time.RFC3339Nano)
 	return m
+}
+
+// watched notes when an upload moves.
+type watched struct {
+	io.ReadSeeker
+	a *attempt
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.a.moved.Store(time.Now().UnixNano())
+	return w.ReadSeeker.Read(p)
 }
 
 // source feeds a chunk's blocks to the object. A tombstone has none.

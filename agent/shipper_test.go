@@ -13,20 +13,20 @@ import (
 func TestIfAbsent(t *testing.T) {
 	for _, c := range []struct {
 		mode  string
-		a     attempt
+		a     tries
 		plain bool
 		want  bool
 	}{
-		{"auto", attempt{}, false, false},
-		{"auto", attempt{inDoubt: true}, false, true},
-		{"auto", attempt{inDoubt: true, cutShort: true}, false, false},
-		{"auto", attempt{inDoubt: true}, true, false},
-		{"auto", attempt{inDoubt: true, spoilt: true}, false, false},
-		{"always", attempt{spoilt: true}, false, false},
-		{"always", attempt{}, false, true},
-		{"always", attempt{cutShort: true}, false, false},
-		{"always", attempt{}, true, false},
-		{"never", attempt{inDoubt: true}, false, false},
+		{"auto", tries{}, false, false},
+		{"auto", tries{inDoubt: true}, false, true},
+		{"auto", tries{inDoubt: true, cutShort: true}, false, false},
+		{"auto", tries{inDoubt: true}, true, false},
+		{"auto", tries{inDoubt: true, spoilt: true}, false, false},
+		{"always", tries{spoilt: true}, false, false},
+		{"always", tries{}, false, true},
+		{"always", tries{cutShort: true}, false, false},
+		{"always", tries{}, true, false},
+		{"never", tries{inDoubt: true}, false, false},
 	} {
 		if got := c.a.ifAbsent(c.mode, c.plain); got != c.want {
 			t.Errorf("%s %+v plain=%v: got %v", c.mode, c.a, c.plain, got)
@@ -37,12 +37,12 @@ func TestIfAbsent(t *testing.T) {
 func TestBackoffStaysInItsWindow(t *testing.T) {
 	for n := 1; n < 100; n++ {
 		for range 100 {
-			if d := backoff(n, time.Second); d < time.Second || d > time.Second+backoffMax {
+			if d := backoff(n, backoffMax, time.Second); d < time.Second || d > time.Second+backoffMax {
 				t.Fatalf("attempt %d: %s", n, d)
 			}
 		}
 	}
-	if d := backoff(1, 0); d > backoffBase {
+	if d := backoff(1, backoffMax, 0); d > backoffBase {
 		t.Errorf("first wait %s", d)
 	}
 }

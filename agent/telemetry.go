@@ -40,7 +40,7 @@ func (a *Agent) serveTCP() (stop func()) {
 			if ctx.Err() != nil {
 				return
 			}
-			a.health.fail(causeTelemetry, err.Error(), unheard(c, err), hintListen(err))
+			a.health.fail(problem{cause: causeTelemetry}, err.Error(), unheard(c, err), hintListen(err))
 			if !pause(ctx, ctx, listenAgain) {
 				return
 			}
@@ -58,7 +58,7 @@ func (a *Agent) listenTCP(ctx context.Context, address string, h http.Handler) e
 	if err != nil {
 		return err
 	}
-	a.health.ok(causeTelemetry)
+	a.health.ok(problem{cause: causeTelemetry})
 	a.o.Logger.Info("answering over TCP", "address", l.Addr().String())
 	srv := newServer(h)
 	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
@@ -130,7 +130,7 @@ func serveProblems(w http.ResponseWriter, problems []Problem) {
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	for _, p := range problems {
-		fmt.Fprintln(w, printable.Text(fmt.Sprintf("%s: %s; %s", p.Cause, p.Error, p.Hint)))
+		fmt.Fprintln(w, printable.Text(fmt.Sprintf("%s: %s; %s", p.Title(), p.Error, p.Hint)))
 	}
 }
 

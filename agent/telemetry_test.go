@@ -119,11 +119,11 @@ func TestTelemetryOverTCP(t *testing.T) {
 	q.want("/livez", 200, "ok\n")
 
 	// A store that refuses uploads is no health, but a restart would not help.
-	a.health.fail(causeUpload, "", errors.New("denied"), "allow it")
+	a.health.fail(problem{cause: causeUpload}, "", errors.New("denied"), "allow it")
 	q.want("/healthz", 503, "upload: denied; allow it\n")
 	q.want("/livez", 200, "ok\n")
 	q.want("/readyz", 200, "ok\n")
-	a.health.ok(causeUpload)
+	a.health.ok(problem{cause: causeUpload})
 	q.want("/healthz", 200, "ok\n")
 
 	for _, path := range []string{"/positions", "/chunks", "/verify", "/objects/1", "/debug/pprof/", "/"} {

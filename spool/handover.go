@@ -95,6 +95,7 @@ func (s *Spool) successor(rescue bool) *index {
 		}
 		x.set(m)
 	}
+	x.frozen, x.freezes = slices.Clone(s.idx.frozen), s.idx.freezes // marks stay what they are
 	return x
 }
 

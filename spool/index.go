@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -16,7 +17,13 @@ type index struct {
 	open    map[openKey]uint64
 	needed  map[uint64]int // segment -> unacked chunks with blocks in it
 	unacked int64
+	held    map[string]int64 // the same by input
+	frozen  []frozen         // chunks that are not open, in the order they came to be so
+	freezes uint64           // how many there were
 }
+
+// frozen is a chunk that is not open any more.
+type frozen struct{ n, seq uint64 } // n counts from 1
 
 // openKey is what blocks that go to one chunk have in common.
 type openKey struct{ input, name, codec string }
@@ -30,18 +37,25 @@ func newIndex() *index {
 		chunks: map[uint64]*manifest{},
 		open:   map[openKey]uint64{},
 		needed: map[uint64]int{},
+		held:   map[string]int64{},
 	}
 }
 
 // set puts a chunk in, in place of an older version of it if there is one.
 func (x *index) set(m *manifest) {
-	if old := x.chunks[m.seq]; old != nil {
+	old := x.chunks[m.seq]
+	if old != nil {
 		x.forget(old)
 	} else {
 		x.insert(m.seq)
 	}
+	if m.state != StateOpen && (old == nil || old.state == StateOpen) {
+		x.freezes++
+		x.frozen = append(x.frozen, frozen{x.freezes, m.seq})
+	}
 	x.chunks[m.seq] = m
 	x.unacked += m.stored
+	x.held[m.input] += m.stored
 	if m.state == StateOpen {
 		x.open[m.key()] = m.seq
 	}
@@ -71,11 +85,30 @@ func (x *index) remove(seqs []uint64) {
 		copy(x.order[1:i+1], x.order[:i])
 		x.order = x.order[1:]
 	}
+	if len(x.frozen) > 2*len(x.chunks)+64 {
+		x.frozen = slices.DeleteFunc(x.frozen, func(f frozen) bool { return x.chunks[f.seq] == nil })
+	}
+}
+
+// frozenSince returns the unacked chunks that were frozen after the n-th, and how
+// many there were by now.
+func (x *index) frozenSince(n uint64) ([]Chunk, uint64) {
+	i, _ := slices.BinarySearchFunc(x.frozen, n+1, func(f frozen, n uint64) int { return cmp.Compare(f.n, n) })
+	var cs []Chunk
+	for _, f := range x.frozen[i:] {
+		if m := x.chunks[f.seq]; m != nil {
+			cs = append(cs, m.chunk())
+		}
+	}
+	return cs, x.freezes
 }
 
 // forget takes back what set counted.
 func (x *index) forget(m *manifest) {
 	x.unacked -= m.stored
+	if x.held[m.input] -= m.stored; x.held[m.input] == 0 {
+		delete(x.held, m.input)
+	}
 	if x.open[m.key()] == m.seq {
 		delete(x.open, m.key())
 	}

@@ -228,6 +228,23 @@ func (s *Spool) NextSealed(after uint64) (Chunk, bool) {
 	return m.chunk(), true
 }
 
+// Frozen returns the unacked chunks that were sealed, or became tombstones while
+// open, after an earlier call returned the mark since, and a mark for the next call.
+// 0 is the mark of none. Its cost does not depend on the backlog.
+func (s *Spool) Frozen(since uint64) (chunks []Chunk, mark uint64) {
+	s.pub.RLock()
+	defer s.pub.RUnlock()
+	return s.idx.frozenSince(since)
+}
+
+// Held returns the stored bytes of unacked chunks: of one input, and of all. Its
+// cost does not depend on the backlog.
+func (s *Spool) Held(input string) (own, all int64) {
+	s.pub.RLock()
+	defer s.pub.RUnlock()
+	return s.idx.held[input], s.idx.unacked
+}
+
 // Changed returns a channel that is closed at the next change of any chunk
 // (made, sealed, acked, buried, dropped) or of the room left.
 func (s *Spool) Changed() <-chan struct{} {

@@ -176,7 +176,7 @@ func statusLine(st *agent.Status) string {
 	switch {
 	case len(st.Problems) > 0:
 		p := st.Problems[0]
-		return oneLine(fmt.Sprintf("NOT OK: %s: %s; fix: %s", p.Cause, p.Error, p.Hint))
+		return oneLine(fmt.Sprintf("NOT OK: %s: %s; fix: %s", p.Title(), p.Error, p.Hint))
 	case st.Queue == "":
 		return "Opening the spool"
 	case !st.Following:

@@ -78,7 +78,7 @@ func notes(st *agent.Status, now time.Time) []string {
 		list = append(list, what)
 	}
 	for _, p := range st.Problems {
-		what := p.Cause + ": " + oneLine(p.Error)
+		what := p.Title() + ": " + oneLine(p.Error)
 		if p.Count > 1 {
 			what += fmt.Sprintf(" (%s times in %s)", humanize.Comma(p.Count), span(now.Sub(p.Since)))
 		}
