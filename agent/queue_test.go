@@ -179,7 +179,7 @@ func TestQueueKeepsFailuresApart(t *testing.T) {
 			t.Errorf("%d attempts at once with %d slots", w.most, slots)
 		}
 		mended = true
-		w.run(4 * time.Minute)
+		w.run(8 * time.Minute)
 		if n := len(w.added); n > 0 {
 			t.Errorf("%d chunks are left long after the destination was mended", n)
 		}
