@@ -24,8 +24,8 @@ type Object struct {
 }
 
 // Sink puts objects. Put makes exactly one attempt, never retries, may be
-// called concurrently, and returns nil only if the object is durably there:
-// the destination said so and confirmed the checksum if it returned one.
+// called concurrently, and returns nil only if the object is durably there: the
+// destination said so, and its answer shows that it has the object's bytes.
 // With IfAbsent, ErrExists says that an object of that key is there already.
 // Any other error is an *Error.
 type Sink interface {

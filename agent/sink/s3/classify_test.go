@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -111,6 +112,64 @@ func TestEveryConfigRuleHasAHint(t *testing.T) {
 	for status, r := range statusRules {
 		if r.class == sink.Config && r.hint == "" {
 			t.Errorf("%d: no hint", status)
+		}
+	}
+}
+
+// Stores other than AWS mean more by an answer than AWS does, and AWS's hints do
+// not speak of them.
+func TestHintsOfOtherStores(t *testing.T) {
+	other := "https://s3.internal:9000"
+	host := newPlace(Options{Bucket: "logs"}, "eu-central-1", &other)
+	path := newPlace(Options{Bucket: "logs", PathStyle: true}, "eu-central-1", &other)
+	for _, test := range []struct {
+		status      int
+		code        string
+		hint, style string // for any other store, for one without path_style
+	}{
+		{404, "NoSuchBucket", "s3.access_key_id", "s3.path_style = true"},
+		{404, "NotAuthorizedOrNotFound", "s3.access_key_id", "s3.path_style = true"}, // OCI
+		{404, "XAdminUserNotFound", "s3.access_key_id", ""},                          // versitygw
+		{403, "AccessDenied", "s3.access_key_id", "s3.path_style = true"},            // Garage, SeaweedFS
+		{400, "InvalidArgument", "s3.access_key_id", ""},                             // R2: of another length
+		{403, "SignatureDoesNotMatch", "s3.region", ""},                              // OCI: of another region
+		{400, "InvalidStorageClass", "s3.storage_class", ""},
+		{400, "AccessControlListNotSupported", "s3.acl", ""},
+	} {
+		at := func(p place) string { return failed(t, p.classify(answered(test.status, test.code), time.Now())).Hint }
+		if hint := at(path); !strings.Contains(hint, test.hint) || strings.Contains(hint, "path_style") || len(hint) > maxText {
+			t.Errorf("%s: hint %q", test.code, hint)
+		}
+		if hint := at(host); !strings.Contains(hint, test.hint) || !strings.Contains(hint, test.style) || len(hint) > maxText {
+			t.Errorf("%s: hint %q", test.code, hint)
+		}
+		if hint := at(testPlace); strings.Contains(hint, "some stores") || strings.Contains(hint, "path_style") {
+			t.Errorf("%s at AWS: hint %q", test.code, hint)
+		}
+	}
+	dns := func(name string) error { return &net.DNSError{Err: "no such host", Name: name, IsNotFound: true} }
+	certificate := x509.HostnameError{Certificate: &x509.Certificate{}, Host: "logs.s3.internal"}
+	twice, e := "https://logs.s3.eu-central-1.amazonaws.com", &sink.Error{}
+	newPlace(Options{Bucket: "logs"}, "eu-central-1", &twice).explain(e, &answerError{dns("logs.logs.s3.eu-central-1.amazonaws.com")})
+	if !strings.Contains(e.Hint, "remove it from s3.endpoint") {
+		t.Errorf("the bucket in the endpoint: %+v", e)
+	}
+	for _, test := range []struct {
+		place place
+		err   error
+		style bool
+	}{
+		{host, dns("logs.s3.internal"), true},
+		{host, certificate, true},
+		{host, dns("s3.internal"), false},
+		{path, dns("s3.internal"), false},
+		{path, certificate, false},
+		{testPlace, dns("logs.s3.eu-central-1.amazonaws.com"), false},
+	} {
+		e := &sink.Error{}
+		test.place.explain(e, &answerError{test.err})
+		if strings.Contains(e.Hint, "set s3.path_style = true") != test.style || e.Hint == "" || strings.Contains(e.Hint, "{") {
+			t.Errorf("%v at %s: %+v", test.err, test.place.endpoint, e)
 		}
 	}
 }

@@ -84,9 +84,12 @@ func TestEndlessCredentials(t *testing.T) {
 	z.Write(make([]byte, 1<<20))
 	z.Close()
 	for kind, answer := range map[string]func(f *tap, w http.ResponseWriter){
-		"body":  func(f *tap, w http.ResponseWriter) { f.pour(w, strings.Repeat("x", 4096), enough) },
-		"xml":   func(f *tap, w http.ResponseWriter) { io.WriteString(w, "<a>"); f.pour(w, "<b/>", enough) },
-		"error": func(f *tap, w http.ResponseWriter) { w.WriteHeader(403); f.pour(w, strings.Repeat("x", 4096), enough) },
+		"body": func(f *tap, w http.ResponseWriter) { f.pour(w, strings.Repeat("x", 4096), enough) },
+		"xml":  func(f *tap, w http.ResponseWriter) { io.WriteString(w, "<a>"); f.pour(w, "<b/>", enough) },
+		"error": func(f *tap, w http.ResponseWriter) {
+			w.WriteHeader(http.StatusForbidden)
+			f.pour(w, strings.Repeat("x", 4096), enough)
+		},
 		"bomb": func(f *tap, w http.ResponseWriter) {
 			w.Header().Set("Content-Encoding", "gzip")
 			f.pour(w, bomb.String(), enough)
@@ -163,7 +166,7 @@ func TestEndlessStore(t *testing.T) {
 			f.pour(w, "<Contents></Contents>", enough)
 		},
 		"error": func(f *tap, w http.ResponseWriter) {
-			w.WriteHeader(403)
+			w.WriteHeader(http.StatusForbidden)
 			io.WriteString(w, "<Error><Code>")
 			f.pour(w, "AccessDenied", enough)
 		},

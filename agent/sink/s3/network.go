@@ -35,8 +35,13 @@ func (p place) unanswered(a *attempt) *sink.Error {
 func (p place) explain(e *sink.Error, err error) {
 	var hint string
 	e.Code, e.Class, hint = diagnose(err)
-	if !p.pathStyle && strings.HasPrefix(unknownHost(err), p.bucket+".") && !p.aws() {
-		hint = hintPathStyle
+	if host := unknownHost(err); !p.pathStyle && strings.HasPrefix(host, p.bucket+".") {
+		switch {
+		case strings.HasPrefix(host, p.bucket+"."+p.bucket+"."):
+			hint = hintTwice
+		case !p.aws():
+			hint = hintPathStyle
+		}
 	}
 	e.Hint = p.hint(hint)
 }

@@ -69,6 +69,7 @@ const (
 	hintChecksum   = "{endpoint} does not take x-amz-checksum-sha256: set s3.checksum = \"md5\", or \"auto\", which finds that out"
 	hintSignature  = "check s3.secret_access_key, and that no proxy on the way to {endpoint} changes requests"
 	hintPathStyle  = "{bucket} is put before the name of the host, and {endpoint} is not known by that name: set s3.path_style = true, which most stores other than AWS need"
+	hintTwice      = "{bucket} is put before the name of the host in {endpoint}, which begins with it already: remove it from s3.endpoint"
 	hintAccess     = "allow the action s3:PutObject on arn:aws:s3:::{bucket}/* for these credentials, and kms:GenerateDataKey if the bucket encrypts with its own KMS key"
 	hintExpired    = "the session token of these credentials ran out: renew them, or use credentials that renew themselves (instance profile, web identity)"
 	hintKey        = "{endpoint} does not know the access key: check s3.access_key_id or its file, or where the default AWS chain takes its credentials from"

@@ -40,6 +40,9 @@ var codeRules = map[string]rule{
 	"AccessDenied":          {sink.Config, hintAccess, false},
 	"AllAccessDisabled":     {sink.Config, hintAccess, false},
 	"InvalidAccessKeyId":    {sink.Config, hintKey, false},
+	"XAdminUserNotFound":    {sink.Config, hintKey, false}, // versitygw, with 404
+	"NoSuchUser":            {sink.Config, hintKey, false},
+	"InvalidSecurity":       {sink.Config, hintKey, false}, // Google
 	"SignatureDoesNotMatch": {sink.Config, hintSignature, false},
 	"ExpiredToken":          {sink.Config, hintExpired, false},
 	"ExpiredTokenException": {sink.Config, hintExpired, false},

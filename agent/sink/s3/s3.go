@@ -185,7 +185,7 @@ func (s *Sink) request(a *attempt) *awss3.PutObjectInput {
 // perCall goes where the attempt goes, and asks for a 100-continue before the
 // body of a conditional request.
 func (a *attempt) perCall(c *awss3.Options) {
-	c.Region = a.place.region
+	c.Region = a.region
 	if a.object.IfAbsent && a.expect {
 		c.ContinueHeaderThresholdBytes = 1
 	}
@@ -197,7 +197,7 @@ func (a *attempt) perCall(c *awss3.Options) {
 func (s *Sink) judge(ctx context.Context, a *attempt) error {
 	a.cancelled = ctx.Err()
 	now := time.Now()
-	err := a.place.classify(a, now)
+	err := a.classify(a, now)
 	var e *sink.Error
 	if !errors.As(err, &e) {
 		s.state.confirm(a)

@@ -4,6 +4,7 @@ package conformance
 
 import (
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -134,6 +135,56 @@ func TestConformance(t *testing.T) {
 				return newSink(t, options(t))
 			}, srv.lacks)
 		})
+	}
+}
+
+// The suite again with Content-MD5 in place of the SHA-256, as stores get it that do
+// not take that one.
+func TestConformanceMD5(t *testing.T) {
+	for _, srv := range servers {
+		t.Run(srv.name+", MD5", func(t *testing.T) {
+			options := srv.start(t)
+			sinktest.Conformance(t, func(t *testing.T) sink.Sink {
+				began := time.Now()
+				t.Cleanup(func() { row(t, srv, time.Since(began)) })
+				o := options(t)
+				o.Checksum = "md5"
+				return newSink(t, o)
+			}, srv.lacks)
+		})
+	}
+}
+
+// Real servers' answers to wrong settings: whatever each says, the hint names the
+// setting.
+func TestWrongSettings(t *testing.T) {
+	for _, srv := range servers {
+		options := srv.start(t)
+		for _, c := range []struct {
+			name   string
+			change func(*s3.Options)
+			hint   string
+		}{
+			{"wrong key id", func(o *s3.Options) { o.AccessKeyID += "x" }, "s3.access_key_id"},
+			{"wrong secret", func(o *s3.Options) { o.SecretAccessKey += "x" }, "s3.secret_access_key"},
+			{"no such bucket", func(o *s3.Options) { o.Bucket = "nothing-here" }, "s3.bucket"},
+		} {
+			t.Run(srv.name+" "+c.name, func(t *testing.T) {
+				o := options(t)
+				c.change(&o)
+				began := time.Now()
+				err := newSink(t, o).Put(t.Context(), sinktest.NewObject("key", []byte("x")))
+				var e *sink.Error
+				switch {
+				case err == nil && srv.name == "gofakes3" && strings.HasPrefix(c.name, "wrong"):
+					t.Skip("it checks no signatures")
+				case !errors.As(err, &e) || e.Class != sink.Config || !strings.Contains(e.Hint, c.hint):
+					t.Errorf("got %v, hint %q", err, e.Hint)
+				default:
+					fmt.Printf(rowFormat, srv.name, c.name, e.Code, fmt.Sprintf("%.2f", time.Since(began).Seconds()))
+				}
+			})
+		}
 	}
 }
 
