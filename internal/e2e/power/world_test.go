@@ -201,6 +201,7 @@ func (w *world) until(stop <-chan struct{}) (ended bool, err error) {
 func (w *world) settle() (*bucket.Result, error) {
 	w.onPut.Store(func() {})
 	w.taken.Store(func() {})
+	w.disk.SetLimit(0)
 	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
 	defer cancel()
 	if _, err := w.Agent.Once(ctx); err != nil {
@@ -325,9 +326,12 @@ func (c *class) caught(t *testing.T) {
 // header prints the heads of the columns.
 var header = sync.OnceFunc(func() { fmt.Printf(rowFormat, "fault", "trials", "lost", "doubled", "failed") })
 
-// binaryPath returns a binary of make harness.
+// binaryPath returns a binary of make harness; SPOOLSHIP_BIN names another agent.
 func binaryPath(t *testing.T, name string) string {
 	t.Helper()
+	if other := os.Getenv("SPOOLSHIP_BIN"); other != "" && name == "spoolship" {
+		return other
+	}
 	path, err := filepath.Abs(filepath.Join("../../../bin", name))
 	if err == nil {
 		_, err = os.Stat(path)
