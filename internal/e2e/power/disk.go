@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -354,29 +355,20 @@ func replay(synced []byte, writes []write, size int64) []byte {
 	return n.data
 }
 
-// Flip changes one bit of a file, if there is one at that place.
-func (d *Disk) Flip(name string, at int64, bit uint) bool {
+// Edit has f change the bytes of all files whose names have a suffix, in order
+// of their names.
+func (d *Disk) Edit(suffix string, f func(name string, b []byte)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var found []*node
 	for _, n := range d.nodes {
-		if n.name == name && at < int64(len(n.data)) {
-			n.data[at] ^= 1 << (bit % 8)
-			n.sync()
-			return true
+		if n.entries == nil && strings.HasSuffix(n.name, suffix) {
+			found = append(found, n)
 		}
 	}
-	return false
-}
-
-// Files returns the sizes of all files by the names of their first entries.
-func (d *Disk) Files() map[string]int64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	files := map[string]int64{}
-	for _, n := range d.nodes {
-		if n.entries == nil {
-			files[n.name] = int64(len(n.data))
-		}
+	slices.SortFunc(found, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	for _, n := range found {
+		f(n.name, n.data)
+		n.sync()
 	}
-	return files
 }

@@ -1,0 +1,178 @@
+//go:build e2e && linux
+
+package power
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spoolship/spoolship/internal/e2e/bucket"
+)
+
+// kind is what a page of a segment is.
+type kind string
+
+const (
+	metaPage   kind = "a meta page"
+	branchPage kind = "a branch page"
+	leafPage   kind = "a leaf page" // of the state or of small blocks, in use or free
+	dataPage   kind = "block data"  // what a page overflows into
+	noPage     kind = "a page never written"
+)
+
+var kinds = []kind{metaPage, branchPage, leafPage, dataPage, noPage}
+
+// pages calls f for each page of a segment file.
+func pages(b []byte, f func(k kind, page []byte)) {
+	for at := 0; at+pageSize <= len(b); {
+		page := b[at : at+pageSize]
+		more := 0
+		k := noPage
+		switch binary.NativeEndian.Uint16(page[8:]) {
+		case 4:
+			k = metaPage
+		case 1:
+			k = branchPage
+		case 2:
+			k = leafPage
+			more = int(binary.NativeEndian.Uint32(page[12:]))
+		}
+		f(k, page)
+		at += pageSize
+		for ; more > 0 && at+pageSize <= len(b); more-- {
+			f(dataPage, b[at:at+pageSize])
+			at += pageSize
+		}
+	}
+}
+
+// repair does what the hints of the commands say. Where the state can't be read,
+// the spool starts anew, which doubles no line as long as none was shipped.
+func (w *world) repair(ctx context.Context) error {
+	for _, anew := range []string{"--start-anew=false", "--start-anew"} {
+		cmd := exec.CommandContext(ctx, w.Agent.Binary, "spool", "repair", "--salvage", anew, "--config", w.Agent.Config)
+		out, err := cmd.CombinedOutput()
+		switch code := cmd.ProcessState.ExitCode(); {
+		case code == 0 || code == 3:
+			return nil
+		case !strings.Contains(string(out), "add --start-anew"):
+			return fmt.Errorf("repair: %w: %s", err, out)
+		}
+	}
+	return errors.New("repair advises what it was told already")
+}
+
+// flipped is a trial: a bit of a page of some kind flips while the spool has a
+// backlog and no agent runs. Either the agent ships everything, or it refuses
+// the head, and does so after spool repair.
+func (w *world) flipped(k kind) (*bucket.Result, error) {
+	w.refuse.Store(true)
+	if err := w.log(firstLines); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
+	defer cancel()
+	p, err := w.Agent.Run(nil)
+	if err != nil {
+		return nil, err
+	}
+	client := w.Agent.Client()
+	defer client.Close()
+	for {
+		if st, err := client.Status(ctx); err == nil && st.Following && st.Lag == 0 && st.Backlog > 0 {
+			break
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			p.Kill()
+			return nil, ctx.Err()
+		}
+	}
+	p.Kill()
+	n := 0
+	each := func(f func(page []byte)) func(string, []byte) {
+		return func(_ string, b []byte) {
+			pages(b, func(found kind, page []byte) {
+				if found == k {
+					f(page)
+				}
+			})
+		}
+	}
+	w.disk.Edit(".seg", each(func([]byte) { n++ }))
+	if n == 0 {
+		return &bucket.Result{}, nil
+	}
+	chosen, at, bit := w.rnd.IntN(n), w.rnd.IntN(pageSize), w.rnd.IntN(8)
+	if k != dataPage {
+		at %= 256 // where a page of a few elements has them
+	}
+	w.disk.Edit(".seg", each(func(page []byte) {
+		if chosen == 0 {
+			page[at] ^= 1 << bit
+		}
+		chosen--
+	}))
+	w.refuse.Store(false)
+	told, err := w.ships(ctx)
+	if err != nil {
+		if !strings.Contains(err.Error(), "spool repair") {
+			return nil, fmt.Errorf("bit %d of byte %d: %w", bit, at, err)
+		}
+		if err := w.repair(ctx); err != nil {
+			return nil, fmt.Errorf("bit %d of byte %d: %w", bit, at, err)
+		}
+	}
+	if err := w.log(moreLines); err != nil {
+		return nil, err
+	}
+	again, err := w.ships(ctx)
+	if err = errors.Join(err, w.sane()); err != nil {
+		return nil, fmt.Errorf("bit %d of byte %d: %w", bit, at, err)
+	}
+	r, err := w.Compare(w.ctx, w.streams)
+	if err == nil && (told || again) && r.Lost > 0 && r.Duplicated+r.Foreign == 0 {
+		return r, errTold
+	}
+	return r, err
+}
+
+// ships is run --once. told reports whether it has said that chunks are damaged
+// and can't be made whole.
+func (w *world) ships(ctx context.Context) (told bool, err error) {
+	p, err := w.Agent.Once(ctx)
+	exit := (*exec.ExitError)(nil)
+	if err != nil && p != nil && errors.As(p.Err(), &exit) && exit.ExitCode() == 3 && strings.Contains(err.Error(), "set aside as damaged") {
+		return true, nil
+	}
+	return false, err
+}
+
+// refusing answers PUTs with 503 while refuse is set.
+func (w *world) refusing(rw http.ResponseWriter) bool {
+	if !w.refuse.Load() {
+		return false
+	}
+	rw.WriteHeader(http.StatusServiceUnavailable)
+	return true
+}
+
+// Case: a bit of the spool flips, in a page of each kind.
+func TestFlips(t *testing.T) {
+	need(t)
+	header()
+	binary := binaryPath(t, "spoolship")
+	for _, k := range kinds {
+		c := class{name: "state: a bit flips in " + string(k)}
+		c.run(t, max(2, trials()/4), binary, func(w *world, _ int) (*bucket.Result, error) { return w.flipped(k) })
+		c.row(t)
+	}
+}
