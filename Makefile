@@ -86,7 +86,7 @@ hostile: harness ## whoever is hostile, refused, odd or merely many: a line per 
 	cd internal/e2e/hostile && $(GO) test -count=1 -timeout 20m -tags e2e
 
 .PHONY: power
-power: harness ## power cuts and bad disks under the agent, a line per fault; N trials of each, or a minute's worth; needs root and FUSE
+power: harness ## power cuts and bad disks under the agent, a line per fault; N trials of each, or two minutes' worth; needs root and FUSE
 	cd internal/e2e/power && POWER_N=$(if $(filter command,$(firstword $(origin N))),$(N)) POWER_SEED=$(SEED) $(GO) test -count=1 -timeout 4h -tags e2e
 
 .PHONY: fleet

@@ -35,7 +35,7 @@ const (
 	moreLines  = 50
 )
 
-// trials is N, or a number that takes about a minute together.
+// trials is N, or a number that takes about two minutes together.
 func trials() int {
 	if n, err := strconv.Atoi(os.Getenv("POWER_N")); err == nil && n > 0 {
 		return n
