@@ -59,32 +59,42 @@ func (a *Agent) markPaused(inputs []tailer.Input) {
 	}
 }
 
-const (
-	// flushLook is how long events may take to tell of what was just written.
-	flushLook = 200 * time.Millisecond
-	// flushEvery is how often a flush looks whether lines are durable.
-	flushEvery = 50 * time.Millisecond
-)
+// flushEvery is how often a flush looks whether lines are durable.
+const flushEvery = 50 * time.Millisecond
 
-// Flush ships what is in the files now, as far as the agent has seen it: it
-// waits until that is spooled, closes all objects, and returns once they are
-// in the bucket. At ctx's end it says what is not. Paused inputs are not read.
-func (a *Agent) Flush(ctx context.Context) error {
-	if !pause(ctx, ctx, flushLook) {
-		return a.unflushed(ctx, "")
+// LeftError is returned by Flush when all is in the bucket that could be read, and
+// some bytes could not.
+type LeftError struct{ Left []tailer.Unread }
+
+// Error says how many bytes of how many files are left, and names the first.
+func (e *LeftError) Error() string {
+	sum := int64(0)
+	for _, u := range e.Left {
+		sum += u.Bytes
 	}
-	read, lag := a.read()
-	for target := read + lag; lag > 0 && read < target; read, lag = a.read() {
-		if !pause(ctx, ctx, flushEvery) {
-			return a.unflushed(ctx, "not all is read yet")
-		}
+	first := e.Left[0]
+	return fmt.Sprintf("%d bytes of %d files are not in the bucket: %s (input %s): %s", sum, len(e.Left), first.Path, first.Input, first.Reason)
+}
+
+// Flush ships what is in the files now: it has every file looked at once, waits
+// until what stood in it is spooled, closes all objects, and returns once they are
+// in the bucket. What can't be read for now it does not wait for: the error is a
+// LeftError then. At ctx's end it says what is not.
+func (a *Agent) Flush(ctx context.Context) error {
+	left, err := a.reach(ctx)
+	if err != nil {
+		return err
 	}
 	for ctx.Err() == nil {
 		s := a.current.Load()
 		if s != nil {
 			last, err := sealNow(s.spool)
 			if err == nil {
-				return a.awaitAcks(ctx, last)
+				err = a.awaitAcks(ctx, last)
+				if err == nil && len(left) > 0 {
+					err = &LeftError{left}
+				}
+				return err
 			}
 			if !errors.Is(err, spool.ErrFull) && !ends(err) {
 				return err
@@ -95,18 +105,31 @@ func (a *Agent) Flush(ctx context.Context) error {
 	return a.unflushed(ctx, "objects can't be closed")
 }
 
-// read returns how many bytes were spooled since the start, and how many there
-// are to read of inputs that are read.
-func (a *Agent) read() (spooled, lag int64) {
-	st := a.Status()
-	lag = st.LagBytes
-	for _, in := range st.Inputs {
-		spooled += in.Bytes
-		if !in.Paused.IsZero() {
-			lag -= in.LagBytes
+// reach waits until what stands in the files now is spooled. It returns what can't
+// be read for now. A session that ends meanwhile may not have read it: the next one is
+// asked again.
+func (a *Agent) reach(ctx context.Context) (left []tailer.Unread, err error) {
+	for {
+		if s := a.current.Load(); s != nil {
+			if left, err = s.tailer.Reach(ctx); err == nil && a.durable(ctx, s) {
+				return left, nil
+			}
+		}
+		if !pause(ctx, ctx, flushEvery) {
+			return nil, a.unflushed(ctx, "not all is read yet")
 		}
 	}
-	return spooled, lag
+}
+
+// durable waits until all that s has taken so far is. It returns false if s ends
+// before.
+func (a *Agent) durable(ctx context.Context, s *session) bool {
+	for taken := s.intake.taken.Load(); s.intake.stored.Load() < taken; {
+		if a.current.Load() != s || !pause(ctx, ctx, flushEvery) {
+			return s.intake.stored.Load() >= taken
+		}
+	}
+	return true
 }
 
 // sealNow seals all open chunks and returns the last chunk's number.

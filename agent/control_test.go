@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/spoolship/spoolship/agent/config"
+	"github.com/spoolship/spoolship/tailer"
 )
 
 func TestFlushShipsWhatIsInTheFiles(t *testing.T) {
 	s := newSite(t)
 	s.cfg.Chunk.MaxAge = config.Duration(time.Hour)
+	s.cfg.Agent.PollInterval, s.cfg.Agent.ScanInterval = config.Duration(time.Hour), config.Duration(time.Hour)
 	ready := make(chan struct{})
 	dest := newMemSink()
 	a := s.agent(t, Options{Sink: dest, Ready: func() { close(ready) }})
@@ -27,6 +29,26 @@ func TestFlushShipsWhatIsInTheFiles(t *testing.T) {
 		if got := dest.lines(t); len(got) != 10*i+len(want) {
 			t.Errorf("%d lines after flush %d", len(got), i)
 		}
+	}
+}
+
+// What can't be read for now is named, and everything else is in the bucket.
+func TestFlushNamesWhatCantBeRead(t *testing.T) {
+	s := newSite(t)
+	dest := newMemSink()
+	s.write(t, "a.log", 0, 10)
+	if err := os.WriteFile(filepath.Join(s.dir, "log", "b.log"), []byte("half a line"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a := s.agent(t, Options{Sink: dest})
+	start(t, a)
+	eventually(t, "a session", func() bool { return a.Status().Following })
+	var left *LeftError
+	if err := a.Flush(t.Context()); !errors.As(err, &left) || len(left.Left) != 1 || left.Left[0].Bytes != 11 || left.Left[0].Reason != tailer.ReasonPartial {
+		t.Errorf("got %v", err)
+	}
+	if n := len(dest.lines(t)); n != 10 {
+		t.Errorf("%d lines are in the bucket", n)
 	}
 }
 
@@ -82,7 +104,8 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	s.write(t, "a.log", 20, 10)
 	eventually(t, "the rotation is seen", func() bool { return a.Status().Inputs[0].Rotations == 2 })
-	if err := a.Flush(t.Context()); err != nil { // paused inputs don't hold it up
+	var left *LeftError
+	if err := a.Flush(t.Context()); !errors.As(err, &left) || left.Left[0].Reason != tailer.ReasonPaused { // it is not waited for
 		t.Fatal(err)
 	}
 	if n := a.Status().Uploads.Records; n != 30 {

@@ -67,6 +67,8 @@ type intake struct {
 	drop     func(full error, size int64) (bool, error) // gives up what is oldest; nil: a full spool is waited for
 
 	inFlight atomic.Int64 // bytes of lines taken and not yet durable
+	taken    atomic.Int64 // bytes of lines, in all
+	stored   atomic.Int64 // of these, durable
 	waits    *waits       // of the same
 	reading  *pulse       // of the tailer, which waits in calls of Span
 	pulse    pulse        // of Run
@@ -142,6 +144,7 @@ func (in *intake) Span(ctx context.Context, s *tailer.Span) error {
 	}
 	b.add(s, weight)
 	in.inFlight.Add(int64(len(s.Data)))
+	in.taken.Add(int64(len(s.Data)))
 	if len(b.raw) >= batchSize || b.weight >= batchWeight || len(b.pos) >= batchSize {
 		b.full = true
 		return in.cut()
@@ -332,6 +335,7 @@ func (in *intake) durable(b *batch) {
 		}
 	}
 	in.inFlight.Add(-b.size)
+	in.stored.Add(b.size)
 	in.waits.durable(b.spans)
 	b.reset()
 	in.free <- b

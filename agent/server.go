@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spoolship/spoolship/spool"
+	"github.com/spoolship/spoolship/tailer"
 )
 
 func (a *Agent) handler() http.Handler {
@@ -61,13 +62,25 @@ func (a *Agent) serveFlush(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
+	var left *LeftError
 	switch err := a.Flush(ctx); {
+	case errors.As(err, &left):
+		reply(w, leftAnswer{left.Left[:min(len(left.Left), leftShown)], left.Error()}, nil)
 	case errors.Is(err, context.DeadlineExceeded):
 		http.Error(w, err.Error(), http.StatusGatewayTimeout)
 	default:
 		reply(w, struct{}{}, err)
 	}
 }
+
+// leftAnswer is the answer to a flush that could not read everything.
+type leftAnswer struct {
+	Left  []tailer.Unread `json:"left"` // at most leftShown
+	Error string          `json:"error"`
+}
+
+// leftShown is how many files an answer names.
+const leftShown = 20
 
 // servePause answers 422 if the parameter input names none.
 func (a *Agent) servePause(w http.ResponseWriter, r *http.Request, on bool) {

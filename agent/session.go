@@ -237,16 +237,17 @@ func (s *session) run(agentCtx, ctx context.Context, a *Agent) error {
 		err = nil // the stop's deadline; what was not finished is done after the next start
 	}
 	if err == nil && a.o.Once {
-		err = s.complete(ctx)
+		err = s.complete(ctx, a)
 	}
 	return err
 }
 
 // complete says what a run with Once has left undone.
-func (s *session) complete(ctx context.Context) error {
+func (s *session) complete(ctx context.Context, a *Agent) error {
 	if ctx.Err() != nil || s.spool.Len() > 0 {
 		return ErrIncomplete
 	}
+	a.tellLeft(s.tailer.Left())
 	if n := s.shipper.done.snapshot().Tombstones; n > 0 {
 		return fmt.Errorf("%w: %d chunks were dropped or set aside as damaged, their tombstones are in the bucket", ErrUnread, n)
 	}
@@ -259,6 +260,24 @@ func (s *session) complete(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// tellLeft says which last lines a run with Once has left in the files, since they
+// have no newline yet.
+func (a *Agent) tellLeft(left []tailer.Unread) {
+	files, bytes := 0, int64(0)
+	for _, u := range left {
+		if u.Reason != tailer.ReasonPartial {
+			continue // of others it is told otherwise
+		}
+		if files++; files <= leftShown {
+			a.o.Logger.Warn("left the last line of a file, as it has no newline", "input", u.Input, "path", u.Path, "bytes", u.Bytes, "hint", "run with --flush-partial to ship it as it is")
+		}
+		bytes += u.Bytes
+	}
+	if files > leftShown {
+		a.o.Logger.Warn("left the last lines of more files, as they have no newline", "files", files-leftShown, "bytes_in_all", bytes, "hint", "run with --flush-partial to ship them as they are")
+	}
 }
 
 // roll seals by age until everything is spooled, and then, if finish says so,

@@ -267,7 +267,7 @@ func TestRemoveSpares(t *testing.T) {
 // deleted: nothing there is touched.
 func TestRemoveInSwappedDirectory(t *testing.T) {
 	for name, swap := range map[string]func(f *fixture){
-		"another": func(f *fixture) {},
+		"another": func(*fixture) {},
 		"link": func(f *fixture) {
 			f.rename("logs/app", "logs/app.target")
 			f.must(os.Symlink("app.target", f.path("logs/app")))

@@ -13,6 +13,7 @@ import (
 func (t *Tailer) Run(ctx context.Context) error {
 	t.start()
 	defer t.stop()
+	defer close(t.over)
 	for {
 		if err := t.step(ctx); err != nil || ctx.Err() != nil {
 			if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
@@ -71,6 +72,11 @@ func (t *Tailer) stop() {
 func (t *Tailer) step(ctx context.Context) error {
 	for ctx.Err() == nil {
 		t.takeEvents()
+		select {
+		case r := <-t.reaches:
+			t.begin(r)
+		default:
+		}
 		now := t.now()
 		switch due := t.scanDue(); {
 		case !now.Before(due):
@@ -90,6 +96,9 @@ func (t *Tailer) step(ctx context.Context) error {
 			return err
 		}
 		t.fed = t.fed || progress
+		if err := t.reachSome(ctx); err != nil {
+			return err
+		}
 		if !progress && t.now().Before(t.scanDue()) {
 			return t.h.Idle(ctx)
 		}
@@ -176,6 +185,7 @@ func (t *Tailer) flush(ctx context.Context) error {
 	if err := t.flushPartial(ctx); err != nil {
 		return err
 	}
+	t.noteUnread()
 	return t.h.Idle(ctx)
 }
 
@@ -215,11 +225,17 @@ func (t *Tailer) flushPartial(ctx context.Context) error {
 	return nil
 }
 
+// reachEvery is how often a call of Reach looks whether it waits for anything still.
+const reachEvery = 50 * time.Millisecond
+
 // wait sleeps until something happens or is due.
 func (t *Tailer) wait(ctx context.Context) {
 	due := t.scanDue()
 	if len(t.tended) > 0 {
 		due = earliest(due, t.polled.Add(t.o.PollInterval))
+	}
+	if len(t.reaching) > 0 {
+		due = earliest(due, t.now().Add(reachEvery))
 	}
 	timer := time.NewTimer(max(0, due.Sub(t.now())))
 	defer timer.Stop()
@@ -228,6 +244,8 @@ func (t *Tailer) wait(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	case r := <-t.reaches:
+		t.begin(r)
 	case e, ok := <-t.watch.events():
 		t.event(e, ok)
 	case err := <-t.watch.errors():

@@ -167,8 +167,14 @@ type Tailer struct {
 	verified     time.Time // beginning of the last scan
 	polled       time.Time
 	badPositions int
-	phase        uint64    // odd during a scan, even between two
-	wakeAt       time.Time // a decision is pending until then; zero: none
+
+	reaches  chan *reach
+	reaching []*reach
+	over     chan struct{} // closed when Run ends
+	left     []Unread      // see Left
+
+	phase  uint64    // odd during a scan, even between two
+	wakeAt time.Time // a decision is pending until then; zero: none
 }
 
 // quantum is how much is read of one file in a turn, unless MaxLineSize needs more.
@@ -188,6 +194,7 @@ func New(o Options, h Handler) (*Tailer, error) {
 	t := &Tailer{
 		o: o, h: h, log: o.Logger, boot: bootID(), booted: bootTime(), next: max(o.NextFile, 1),
 		scratch: make([]byte, 256<<10), ready: make(chan struct{}),
+		reaches: make(chan *reach), over: make(chan struct{}),
 		tended: map[*file]struct{}{}, sight: sight{dirs: map[string]stamp{}}, maxDone: 100_000, now: time.Now, openFD: openRead,
 		private: private{paths: o.Private},
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/spoolship/spoolship/tailer"
 )
 
 func newFlush() *cobra.Command {
@@ -17,9 +19,10 @@ func newFlush() *cobra.Command {
 		Use:   "flush",
 		Short: "Ship everything now, and wait until it is in the bucket",
 		Long: `Flush has the running agent close all objects, however small they are, and
-waits until all lines that were in the files when it was called are in the
-bucket. If that takes longer than --timeout it says what is left, and exits 75;
-the agent goes on. Inputs that are paused are left out.
+waits until all that was in the files when it was called is in the bucket. If
+that takes longer than --timeout it says what is left, and exits 75; the agent
+goes on. It does not wait for what can't be read now: files of a paused input,
+files without rights, a last line without newline. It names them, and exits 3.
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,7 +33,20 @@ the agent goes on. Inputs that are paused are left out.
 			if err != nil {
 				return err
 			}
-			return c.patient().post(cmd.Context(), "/flush?timeout="+timeout.String(), &struct{}{})
+			var answer struct {
+				Left  []tailer.Unread `json:"left"`
+				Error string          `json:"error"`
+			}
+			if err := c.patient().post(cmd.Context(), "/flush?timeout="+timeout.String(), &answer); err != nil {
+				return err
+			}
+			if answer.Error == "" {
+				return nil
+			}
+			for _, u := range answer.Left {
+				printf(cmd.ErrOrStderr(), "%s: %d bytes of input %s are left: %s\n", u.Path, u.Bytes, u.Input, u.Reason)
+			}
+			return &exitError{err: errors.New(answer.Error), code: exitPartial, hint: "everything else is in the bucket; end the pause, let the agent read the files or complete the lines, and flush again"}
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait")
