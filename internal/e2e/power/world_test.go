@@ -55,8 +55,14 @@ func seed() uint64 {
 // need skips the test with its reason where FUSE can't be had.
 func need(t *testing.T) {
 	t.Helper()
-	if err := Available(); err != nil {
-		fmt.Printf("%s: skipped: a FUSE file system can't be mounted: %v\n", t.Name(), err)
+	err := Available()
+	if err != nil {
+		err = fmt.Errorf("a FUSE file system can't be mounted: %w", err)
+	} else if out, uerr := exec.CommandContext(t.Context(), "unshare", "--mount", "true").CombinedOutput(); uerr != nil {
+		err = fmt.Errorf("mount namespaces can't be made: %w: %s", uerr, out)
+	}
+	if err != nil {
+		fmt.Printf("%s: skipped: %v\n", t.Name(), err)
 		t.Skip(err)
 	}
 }
@@ -160,25 +166,27 @@ func (w *world) log(lines int) error {
 // boot has the agent see another boot from its next start on.
 func (w *world) boot() error {
 	w.boots++
-	id := filepath.Join(w.Dir, fmt.Sprintf("boot%d", w.boots))
-	if err := os.WriteFile(id, fmt.Appendf(nil, "00000000-0000-4000-8000-%012d\n", w.boots), 0o644); err != nil {
-		return err
-	}
-	wrapper := filepath.Join(w.Dir, "agent")
-	if w.boots == 1 {
-		program := fmt.Sprintf("#!/bin/sh\nexec unshare --mount sh -c 'mount --bind \"$(cat %[1]s/boot)\" /proc/sys/kernel/random/boot_id && exec %[2]s \"$@\"' sh \"$@\"\n", w.Dir, w.Agent.Binary)
-		if err := os.WriteFile(wrapper, []byte(program), 0o755); err != nil {
-			return err
-		}
-		w.Agent.Binary = wrapper
-	}
-	if err := os.WriteFile(filepath.Join(w.Dir, "boot"), []byte(id), 0o644); err != nil {
-		return err
-	}
-	if out, err := exec.CommandContext(w.ctx, wrapper, "version").CombinedOutput(); err != nil {
-		return fmt.Errorf("mount namespaces can't be made here: %w: %s", err, out)
-	}
-	return nil
+	return os.WriteFile(filepath.Join(w.Dir, bootFile), fmt.Appendf(nil, "00000000-0000-4000-8000-%012d\n", w.boots), 0o644)
+}
+
+// bootFile stands beside the configuration and holds the id of the boot.
+const bootFile = "boot"
+
+// wrapper writes a program into dir that runs binary and shows it the boot id
+// that stands beside its configuration, if there is one. It is written before
+// anything is forked, which might keep it from being run.
+func wrapper(dir, binary string) (path string, err error) {
+	path = filepath.Join(dir, "agent")
+	const program = `#!/bin/sh
+for arg; do
+	[ "$last" != --config ] || boot=${arg%%/*}/%s
+	last=$arg
+done
+[ -e "$boot" ] || exec %s "$@"
+export boot
+exec unshare --mount sh -c 'mount --bind "$boot" /proc/sys/kernel/random/boot_id && exec %[2]s "$@"' sh "$@"
+`
+	return path, os.WriteFile(path, fmt.Appendf(nil, program, bootFile, binary), 0o755)
 }
 
 // until starts `run --once` and returns when stop is closed, which kills it, or
@@ -256,10 +264,14 @@ func (c *class) run(t *testing.T, n int, binary string, trial func(w *world, i i
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.mutant {
-		defer os.RemoveAll(root)
+	defer func() {
+		if c.failed == 0 || c.mutant {
+			os.RemoveAll(root)
+		}
+	}()
+	if binary, err = wrapper(root, binary); err != nil {
+		t.Fatal(err)
 	}
-	defer os.Remove(root) // stays if a trial failed
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, 4)
 	for i := range n {
