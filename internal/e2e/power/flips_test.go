@@ -69,80 +69,168 @@ func (w *world) repair(ctx context.Context) error {
 	return errors.New("repair advises what it was told already")
 }
 
-// flipped is a trial: a bit of a page of some kind flips while the spool has a
-// backlog and no agent runs. Either the agent ships everything, or it refuses
-// the head, and does so after spool repair.
-func (w *world) flipped(k kind) (*bucket.Result, error) {
+// backlog runs the agent until everything is in the spool and nothing of it in
+// the store, and kills it.
+func (w *world) backlog(ctx context.Context) error {
 	w.refuse.Store(true)
+	defer w.refuse.Store(false)
 	if err := w.log(firstLines); err != nil {
-		return nil, err
+		return err
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
-	defer cancel()
 	p, err := w.Agent.Run(nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	defer p.Kill()
 	client := w.Agent.Client()
 	defer client.Close()
 	for {
 		if st, err := client.Status(ctx); err == nil && st.Following && st.Lag == 0 && st.Backlog > 0 {
-			break
+			return nil
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			p.Kill()
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	p.Kill()
+}
+
+// flip changes a bit of some page of a kind. undo changes it back; it is nil if
+// there is no such page.
+func (w *world) flip(k kind) (undo func()) {
 	n := 0
-	each := func(f func(page []byte)) func(string, []byte) {
-		return func(_ string, b []byte) {
+	each := func(f func(page []byte)) {
+		w.disk.Edit(".seg", func(_ string, b []byte) {
 			pages(b, func(found kind, page []byte) {
 				if found == k {
 					f(page)
 				}
 			})
-		}
+		})
 	}
-	w.disk.Edit(".seg", each(func([]byte) { n++ }))
+	each(func([]byte) { n++ })
 	if n == 0 {
-		return &bucket.Result{}, nil
+		return nil
 	}
 	chosen, at, bit := w.rnd.IntN(n), w.rnd.IntN(pageSize), w.rnd.IntN(8)
 	if k != dataPage {
 		at %= 256 // where a page of a few elements has them
 	}
-	w.disk.Edit(".seg", each(func(page []byte) {
-		if chosen == 0 {
-			page[at] ^= 1 << bit
-		}
-		chosen--
-	}))
-	w.refuse.Store(false)
+	change := func() {
+		i := 0
+		each(func(page []byte) {
+			if i == chosen {
+				page[at] ^= 1 << bit
+			}
+			i++
+		})
+	}
+	change()
+	return change
+}
+
+// flipped is a trial: a bit of a page of some kind flips while the spool has a
+// backlog and no agent runs. Either the agent ships everything, or it refuses
+// the head, and does so after spool repair.
+func (w *world) flipped(k kind) (*bucket.Result, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
+	defer cancel()
+	if err := w.backlog(ctx); err != nil {
+		return nil, err
+	}
+	if w.flip(k) == nil {
+		return &bucket.Result{}, nil
+	}
 	told, err := w.ships(ctx)
 	if err != nil {
 		if !strings.Contains(err.Error(), "spool repair") {
-			return nil, fmt.Errorf("bit %d of byte %d: %w", bit, at, err)
+			return nil, err
 		}
 		if err := w.repair(ctx); err != nil {
-			return nil, fmt.Errorf("bit %d of byte %d: %w", bit, at, err)
+			return nil, err
 		}
 	}
+	return w.ending(ctx, told)
+}
+
+// ending ships what is left and more, and compares. Lines that are lost must
+// have been told of.
+func (w *world) ending(ctx context.Context, told bool) (*bucket.Result, error) {
 	if err := w.log(moreLines); err != nil {
 		return nil, err
 	}
 	again, err := w.ships(ctx)
 	if err = errors.Join(err, w.sane()); err != nil {
-		return nil, fmt.Errorf("bit %d of byte %d: %w", bit, at, err)
+		return nil, err
 	}
 	r, err := w.Compare(w.ctx, w.streams)
 	if err == nil && (told || again) && r.Lost > 0 && r.Duplicated+r.Foreign == 0 {
 		return r, errTold
 	}
 	return r, err
+}
+
+// restored is a trial: bits of block data flip, and the power fails while the
+// agent restores the blocks and ships them.
+func (w *world) restored(way Way) (*bucket.Result, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
+	defer cancel()
+	if err := w.backlog(ctx); err != nil {
+		return nil, err
+	}
+	for range 8 {
+		w.flip(dataPage)
+	}
+	step := w.disk.Steps() + 1 + w.rnd.IntN(100)
+	return w.cut(way, func(off func()) func(Event) Verdict {
+		return func(e Event) Verdict {
+			if e.Step == step {
+				off()
+			}
+			return Verdict{}
+		}
+	}, honest)
+}
+
+// salvaged is a trial: the head is damaged so that its state can still be read,
+// and the power fails while spool repair makes a new one.
+func (w *world) salvaged(way Way) (*bucket.Result, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
+	defer cancel()
+	if err := w.backlog(ctx); err != nil {
+		return nil, err
+	}
+	command := func(args ...string) string {
+		out, _ := exec.CommandContext(ctx, w.Agent.Binary, append([]string{"spool", "repair", "--config", w.Agent.Config}, args...)...).CombinedOutput()
+		return string(out)
+	}
+	for tries := 0; ; tries++ {
+		undo := w.flip(leafPage)
+		if undo == nil || tries == 200 {
+			return &bucket.Result{}, nil // no bit of this head is one for repair
+		}
+		if strings.Contains(command(), "the head is damaged, its state can be read") {
+			break
+		}
+		undo()
+	}
+	step := w.disk.Steps() + 1 + w.rnd.IntN(25)
+	w.disk.Before(func(e Event) Verdict {
+		if e.Step == step {
+			w.disk.Off()
+		}
+		return Verdict{}
+	})
+	command("--salvage")
+	w.disk.Cut(way, w.rnd)
+	if err := w.boot(); err != nil {
+		return nil, err
+	}
+	if err := w.repair(ctx); err != nil {
+		return nil, err
+	}
+	return w.ending(ctx, false)
 }
 
 // ships is run --once. told reports whether it has said that chunks are damaged
@@ -173,6 +261,14 @@ func TestFlips(t *testing.T) {
 	for _, k := range kinds {
 		c := class{name: "state: a bit flips in " + string(k)}
 		c.run(t, max(2, trials()/4), binary, func(w *world, _ int) (*bucket.Result, error) { return w.flipped(k) })
+		c.row(t)
+	}
+	for name, trial := range map[string]func(w *world, way Way) (*bucket.Result, error){
+		"state: block data flips, then a cut while it is restored": (*world).restored,
+		"state: the head is damaged, then a cut in spool repair":   (*world).salvaged,
+	} {
+		c := class{name: name}
+		c.run(t, max(4, trials()/2), binary, func(w *world, i int) (*bucket.Result, error) { return trial(w, Ways[i%len(Ways)]) })
 		c.row(t)
 	}
 }

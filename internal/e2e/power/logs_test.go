@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,5 +153,78 @@ func TestLogsCutShort(t *testing.T) {
 			c.run(t, max(2, trials()/4), binary, func(w *world, _ int) (*bucket.Result, error) { return w.shortened(way, early) })
 			c.row(t)
 		}
+	}
+}
+
+// deleted is a trial: the power fails under the logs while rotated files are
+// deleted that have arrived. All lines were durable before, and arrive once,
+// whatever of the deletion survives.
+func (w *world) deleted(way Way, cuts *atomic.Int64) (*bucket.Result, error) {
+	if err := w.logsOnDisk(); err != nil {
+		return nil, err
+	}
+	for i := range w.cfg.Inputs {
+		in := &w.cfg.Inputs[i]
+		in.Include, in.DeleteAfterShip = []string{w.streams[i].Name + "*"}, time.Second
+	}
+	w.cfg.RotateWait = 100 * time.Millisecond
+	if err := errors.Join(w.cfg.Write(w.Agent.Config), w.log(firstLines/5)); err != nil {
+		return nil, err
+	}
+	for _, s := range w.streams {
+		if err := os.Rename(s.Name, s.Name+".1"); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(w.log(moreLines), w.syncLogs()); err != nil {
+		return nil, err
+	}
+	for _, s := range w.streams {
+		f, err := os.Open(s.Name + ".1")
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	down := make(chan struct{})
+	step := w.disk.Steps() + 1 + w.rnd.IntN(6)
+	w.disk.Before(func(e Event) Verdict {
+		if e.Step == step {
+			w.disk.Off()
+			close(down)
+		}
+		return Verdict{}
+	})
+	p, err := w.Agent.Run(nil)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-down:
+		cuts.Add(1)
+	case <-time.After(5 * time.Second): // there are fewer steps
+	case <-p.Done():
+	}
+	p.Kill()
+	w.disk.Cut(way, w.rnd)
+	if err := errors.Join(w.boot(), w.log(moreLines)); err != nil {
+		return nil, err
+	}
+	return w.settle()
+}
+
+// Case: the power fails while files are deleted that have arrived.
+func TestDeletionCut(t *testing.T) {
+	need(t)
+	header()
+	var cuts atomic.Int64
+	c := class{name: "logs: a cut while shipped files are deleted"}
+	c.run(t, max(4, trials()/2), binaryPath(t, "spoolship"), func(w *world, i int) (*bucket.Result, error) {
+		return w.deleted(Ways[i%len(Ways)], &cuts)
+	})
+	if c.row(t); cuts.Load() < 2 {
+		t.Errorf("only %d cuts: nothing is deleted", cuts.Load())
 	}
 }
