@@ -38,7 +38,7 @@ func (w *world) shortened(way Way, early bool) (*bucket.Result, error) {
 	if err := w.log(1 + w.rnd.IntN(firstLines)); err != nil {
 		return nil, err
 	}
-	if err := w.syncLogs(); err != nil {
+	if err := w.syncLogs(""); err != nil {
 		return nil, err
 	}
 	p, err := w.Agent.Run(nil)
@@ -52,7 +52,7 @@ func (w *world) shortened(way Way, early bool) (*bucket.Result, error) {
 		}
 		time.Sleep(time.Duration(w.rnd.IntN(20)) * time.Millisecond)
 		if w.rnd.IntN(8) == 0 {
-			if err := w.syncLogs(); err != nil {
+			if err := w.syncLogs(""); err != nil {
 				return nil, err
 			}
 		}
@@ -101,7 +101,10 @@ func (w *world) shortened(way Way, early bool) (*bucket.Result, error) {
 		left[i].Lines = append(left[i].Lines, s.Lines...)
 	}
 	once, err := w.Agent.Once(ctx)
-	if exit := (*exec.ExitError)(nil); err != nil && !(once != nil && errors.As(once.Err(), &exit) && exit.ExitCode() == 3) { // 3: it tells of what is gone
+	if exit := (*exec.ExitError)(nil); once != nil && errors.As(once.Err(), &exit) && exit.ExitCode() == 3 {
+		err = nil // it tells of what is gone
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := w.sane(); err != nil {
@@ -129,8 +132,9 @@ func (w *world) wholeLines() {
 	}
 }
 
-func (w *world) syncLogs() error {
-	for _, path := range []string{filepath.Dir(w.streams[0].Name), w.streams[0].Name, w.streams[1].Name} {
+// syncLogs makes the files of all inputs durable, under their names and an ending.
+func (w *world) syncLogs(ending string) error {
+	for _, path := range []string{filepath.Dir(w.streams[0].Name), w.streams[0].Name + ending, w.streams[1].Name + ending} {
 		f, err := os.Open(path)
 		if err == nil {
 			err = errors.Join(f.Sync(), f.Close())
@@ -167,29 +171,27 @@ func (w *world) deleted(way Way, cuts *atomic.Int64) (*bucket.Result, error) {
 		in := &w.cfg.Inputs[i]
 		in.Include, in.DeleteAfterShip = []string{w.streams[i].Name + "*"}, time.Second
 	}
-	w.cfg.RotateWait = 100 * time.Millisecond
+	w.cfg.RotateWait, w.cfg.CloseInactive = 100*time.Millisecond, time.Second
 	if err := errors.Join(w.cfg.Write(w.Agent.Config), w.log(firstLines/5)); err != nil {
 		return nil, err
 	}
-	for _, s := range w.streams {
-		if err := os.Rename(s.Name, s.Name+".1"); err != nil {
-			return nil, err
-		}
-	}
-	if err := errors.Join(w.log(moreLines), w.syncLogs()); err != nil {
+	p, err := w.Agent.Run(nil)
+	if err != nil {
 		return nil, err
 	}
+	defer p.Kill()
+	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
+	defer cancel()
 	for _, s := range w.streams {
-		f, err := os.Open(s.Name + ".1")
-		if err == nil {
-			err = errors.Join(f.Sync(), f.Close())
-		}
-		if err != nil {
+		if err := errors.Join(w.Agent.WaitFollowed(ctx, s.Name), os.Rename(s.Name, s.Name+".1")); err != nil {
 			return nil, err
 		}
 	}
+	if err := errors.Join(w.log(moreLines), w.syncLogs(".1"), w.syncLogs("")); err != nil {
+		return nil, err
+	}
 	down := make(chan struct{})
-	step := w.disk.Steps() + 1 + w.rnd.IntN(6)
+	step := w.disk.Steps() + 1 + w.rnd.IntN(4)
 	w.disk.Before(func(e Event) Verdict {
 		if e.Step == step {
 			w.disk.Off()
@@ -197,10 +199,6 @@ func (w *world) deleted(way Way, cuts *atomic.Int64) (*bucket.Result, error) {
 		}
 		return Verdict{}
 	})
-	p, err := w.Agent.Run(nil)
-	if err != nil {
-		return nil, err
-	}
 	select {
 	case <-down:
 		cuts.Add(1)

@@ -136,7 +136,7 @@ func (w *world) close() {
 		fmt.Println("unmount:", err)
 	}
 	w.put.Close()
-	w.Rig.Close()
+	w.Close()
 }
 
 // log appends lines to the files of all inputs.
