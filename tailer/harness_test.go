@@ -26,9 +26,9 @@ import (
 
 // Times of a harness, unless a case sets its own.
 const (
-	poll  = time.Second      // a look at everything
-	still = 65 * time.Second // longer than files are held open
-	line  = 64               // MaxLineSize
+	poll = time.Second     // a look at everything
+	idle = 2 * time.Minute // longer than CloseInactive
+	line = 64              // MaxLineSize
 )
 
 // span is one call of the handler.
@@ -160,6 +160,34 @@ func inBubble(t *testing.T, run func(h *harness), patterns ...string) {
 	})
 }
 
+// follow runs a case with a tailer that has been started.
+func follow(t *testing.T, run func(h *harness), patterns ...string) {
+	t.Helper()
+	inBubble(t, func(h *harness) {
+		h.start()
+		run(h)
+	}, patterns...)
+}
+
+// tick waits until the clock of the file system has moved on: it is coarse, and the
+// order of births is what tells generations without content apart.
+func (h *harness) tick() {
+	h.t.Helper()
+	probe := h.path(".probe")
+	var first time.Time
+	for {
+		h.must(os.WriteFile(probe, nil, 0o600))
+		i, err := os.Stat(probe)
+		h.must(errors.Join(err, os.Remove(probe)))
+		if first.IsZero() {
+			first = i.ModTime()
+		}
+		if i.ModTime().After(first) {
+			return
+		}
+	}
+}
+
 // start starts a tailer from what is durable, and waits for its first scan.
 func (h *harness) start() {
 	h.t.Helper()
@@ -200,7 +228,7 @@ func (h *harness) pass(d time.Duration) {
 func (h *harness) step() { h.pass(poll) }
 
 // settle lets time pass in which all decisions are made and rotated files finished.
-func (h *harness) settle() { h.pass(3 * still) }
+func (h *harness) settle() { h.pass(2 * idle) }
 
 // once runs a tailer with Once to its end.
 func (h *harness) once() *tailer.Tailer {
