@@ -15,22 +15,23 @@ func (a *Agent) handler() http.Handler {
 	mux := http.NewServeMux()
 	a.handleQuestions(mux)
 	handleProfiles(mux)
+	lists, objects := newDesk(0), newDesk(0)
 	mux.HandleFunc("POST /reload", a.serveReload)
 	mux.HandleFunc("POST /flush", a.serveFlush)
 	mux.HandleFunc("POST /pause", func(w http.ResponseWriter, r *http.Request) { a.servePause(w, r, true) })
 	mux.HandleFunc("POST /resume", func(w http.ResponseWriter, r *http.Request) { a.servePause(w, r, false) })
-	mux.HandleFunc("GET /positions", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+	mux.HandleFunc("GET /positions", lists.streamed(a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		list, err := FilePositions(sp)
 		reply(w, list, err)
-	}))
-	mux.HandleFunc("GET /chunks", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+	})))
+	mux.HandleFunc("GET /chunks", lists.streamed(a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		reply(w, sp.Chunks(), nil)
-	}))
-	mux.HandleFunc("GET /counters", a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+	})))
+	mux.HandleFunc("GET /counters", lists.streamed(a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		reply(w, sp.Counters(), nil)
-	}))
+	})))
 	mux.HandleFunc("GET /verify", a.withSpool(a.serveVerify))
-	mux.HandleFunc("GET /objects/{seq}", a.withSpool(serveObject))
+	mux.HandleFunc("GET /objects/{seq}", objects.streamed(a.withSpool(serveObject)))
 	return mux
 }
 

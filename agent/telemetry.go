@@ -65,12 +65,6 @@ func (a *Agent) listenTCP(ctx context.Context, address string, h http.Handler) e
 	return srv.Serve(l)
 }
 
-// newServer bounds how long a client may take to ask. Answers are not bounded:
-// profiles and a flush take as long as they are asked to.
-func newServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
-}
-
 // unheard says which setting err is about, and where it stands.
 func unheard(c *config.Config, err error) error {
 	if call := (*net.OpError)(nil); errors.As(err, &call) {
@@ -96,8 +90,9 @@ func hintListen(err error) string {
 // handleQuestions answers what anyone may ask who can reach the agent: no
 // answer changes anything or has lines in it.
 func (a *Agent) handleQuestions(mux *http.ServeMux) {
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.Status(), nil) })
-	mux.Handle("GET /metrics", a.metricsHandler())
+	d := newDesk(answersPerSecond)
+	mux.Handle("GET /status", d.prepared(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { reply(w, a.Status(), nil) })))
+	mux.Handle("GET /metrics", d.prepared(a.metricsHandler()))
 	mux.HandleFunc("GET /healthz", a.serveHealth)
 	mux.HandleFunc("GET /livez", a.serveLife)
 	mux.HandleFunc("GET /readyz", a.serveReady)
@@ -105,12 +100,13 @@ func (a *Agent) handleQuestions(mux *http.ServeMux) {
 
 // handleProfiles answers what `go tool pprof` asks.
 func handleProfiles(mux *http.ServeMux) {
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	d := newDesk(0)
+	mux.HandleFunc("GET /debug/pprof/", d.streamed(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/cmdline", d.streamed(pprof.Cmdline))
+	mux.HandleFunc("GET /debug/pprof/profile", d.streamed(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/symbol", d.streamed(pprof.Symbol))
+	mux.HandleFunc("POST /debug/pprof/symbol", d.streamed(pprof.Symbol))
+	mux.HandleFunc("GET /debug/pprof/trace", d.streamed(pprof.Trace))
 }
 
 // serveHealth answers 200, or 503 with what is wrong, a line each: a store that

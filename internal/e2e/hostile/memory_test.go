@@ -88,7 +88,9 @@ func (w *world) besideOther(settings string, done func(*memStatus) bool) (e effe
 	w.t.Helper()
 	other := filepath.Join(w.Logs(), "other.txt")
 	w.cfg.Inputs = []agentproc.Input{{Name: "other", Format: "json", Include: []string{other}}}
-	w.cfg.Listen = freeAddress(w.t)
+	if w.cfg.Listen == "" {
+		w.cfg.Listen = freeAddress(w.t)
+	}
 	w.configure("[agent]\n", "[agent]\nmax_procs = 4\n")
 	f, err := os.OpenFile(w.Agent.Config, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
