@@ -1,36 +1,36 @@
-package tailer
+package tailer_test
 
 import (
-	"bytes"
 	"errors"
 	"os"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/spoolship/spoolship/tailer"
 )
 
 // compress does what a compressor does: the copy has the times of the original,
 // which is removed.
-func (f *fixture) compress(from, to string, parts int) {
-	f.t.Helper()
-	f.compressKeep(from, to, parts)
-	f.remove(from)
+func (h *harness) compress(from, to string, parts int) {
+	h.t.Helper()
+	h.compressKeep(from, to, parts)
+	h.remove(from)
 }
 
-func (f *fixture) compressKeep(from, to string, parts int) {
-	f.t.Helper()
-	text, err := os.ReadFile(f.path(from))
-	f.must(err)
-	i, err := os.Stat(f.path(from))
-	f.must(err)
-	f.must(os.WriteFile(f.path(to), pack(f.t, to, string(text), parts), 0o644))
-	f.must(os.Chtimes(f.path(to), i.ModTime(), i.ModTime()))
+func (h *harness) compressKeep(from, to string, parts int) {
+	h.t.Helper()
+	text, err := os.ReadFile(h.path(from))
+	h.must(err)
+	i, err := os.Stat(h.path(from))
+	h.must(err)
+	h.packed(to, string(text), parts)
+	h.must(os.Chtimes(h.path(to), i.ModTime(), i.ModTime()))
 }
 
 // packed makes a compressed file.
-func (f *fixture) packed(name, text string, parts int) {
-	f.t.Helper()
-	f.must(os.WriteFile(f.path(name), pack(f.t, name, text, parts), 0o644))
+func (h *harness) packed(name, text string, parts int) {
+	h.t.Helper()
+	h.must(os.WriteFile(h.path(name), tailer.Pack(h.t, name, text, parts), 0o644))
 }
 
 var endings = []string{".gz", ".zst"}
@@ -41,36 +41,37 @@ func TestCompressedWhileDown(t *testing.T) {
 	for _, end := range endings {
 		for _, pattern := range []string{"app.log", "app.log*"} {
 			t.Run(pattern+end, func(t *testing.T) {
-				f := newFixture(t, pattern)
-				f.append("app.log", "one\n")
-				f.step()
-				f.restart(func() {
-					f.append("app.log", "two\n")
-					f.compress("app.log", "app.log.3"+end, 1)
-					f.tick()
-					f.append("app.log", "three\n")
-					f.compress("app.log", "app.log.2"+end, 2)
-					f.tick()
-					f.append("app.log", "four\nfour and a half")
-					f.rename("app.log", "app.log.1")
-					f.tick()
-					f.append("app.log", "five\n")
-				})
-				f.step()
-				f.pass(2 * time.Minute)
-				f.pass(2 * time.Minute)
-				f.want("one\ntwo\nthree\nfour\nfive\nfour and a half")
-				f.compress("app.log.1", "app.log.1"+end, 1)
-				f.pass(10 * time.Second)
-				f.restart(func() {
-					f.rename("app.log.3"+end, "app.log.4"+end)
-					f.append("app.log", "six\n")
-				})
-				f.pass(10 * time.Second)
-				f.want("one\ntwo\nthree\nfour\nfive\nfour and a halfsix\n")
-				if s := f.stats(); s.Lag != 0 || s.LostBytes != 0 || len(s.Errors) != 0 {
-					t.Errorf("%+v", s)
-				}
+				follow(t, func(f *harness) {
+					f.append("app.log", "one\n")
+					f.step()
+					f.restart(func() {
+						f.append("app.log", "two\n")
+						f.compress("app.log", "app.log.3"+end, 1)
+						f.tick()
+						f.append("app.log", "three\n")
+						f.compress("app.log", "app.log.2"+end, 2)
+						f.tick()
+						f.append("app.log", "four\nfour and a half")
+						f.rename("app.log", "app.log.1")
+						f.tick()
+						f.append("app.log", "five\n")
+					})
+					f.step()
+					f.pass(2 * time.Minute)
+					f.pass(2 * time.Minute)
+					f.want("one\ntwo\nthree\nfour\nfive\nfour and a half")
+					f.compress("app.log.1", "app.log.1"+end, 1)
+					f.pass(10 * time.Second)
+					f.restart(func() {
+						f.rename("app.log.3"+end, "app.log.4"+end)
+						f.append("app.log", "six\n")
+					})
+					f.pass(10 * time.Second)
+					f.want("one\ntwo\nthree\nfour\nfive\nfour and a halfsix\n")
+					if s := f.stats(); s.Lag != 0 || s.LostBytes != 0 || len(s.Errors) != 0 {
+						f.t.Errorf("%+v", s)
+					}
+				}, pattern)
 			})
 		}
 	}
@@ -78,408 +79,236 @@ func TestCompressedWhileDown(t *testing.T) {
 
 // A file that was only followed, and not read, is found in a copy as well.
 func TestCompressedOfUnread(t *testing.T) {
-	f := newFixture(t, "app.log")
-	f.append("app.log", "")
-	f.step()
-	f.restart(func() {
-		f.append("app.log", "one\n")
-		f.compress("app.log", "app.log.1.gz", 1)
-		f.append("app.log", "two\n")
-	})
-	f.pass(10 * time.Second)
-	f.pass(10 * time.Second)
-	f.want("one\ntwo\n")
+	follow(t, func(f *harness) {
+		f.append("app.log", "")
+		f.step()
+		f.restart(func() {
+			f.append("app.log", "one\n")
+			f.compress("app.log", "app.log.1.gz", 1)
+			f.append("app.log", "two\n")
+		})
+		f.pass(10 * time.Second)
+		f.pass(10 * time.Second)
+		f.want("one\ntwo\n")
+	}, "app.log")
 }
 
 // A large remainder, in turns, with a crash in the middle.
 func TestCompressedRest(t *testing.T) {
-	text := noise(3, 200_000)
+	text := tailer.Noise(3, 200_000)
 	for _, end := range endings {
-		f := newFixture(t, "app.log")
-		f.append("app.log", text[:1000])
-		f.step()
-		f.restart(func() {
-			f.append("app.log", text[1000:])
-			f.compress("app.log", "app.log.1"+end, 3)
-			f.append("app.log", "new\n")
-		})
-		f.step()
-		f.want(text + "new\n")
-		f.kill()
-		f.c.log = f.c.log[:len(f.c.log)/2]
-		f.start()
-		f.step()
-		f.want(text + "new\n")
+		follow(t, func(f *harness) {
+			f.append("app.log", text[:1000])
+			f.step()
+			f.restart(func() {
+				f.append("app.log", text[1000:])
+				f.compress("app.log", "app.log.1"+end, 3)
+				f.append("app.log", "new\n")
+			})
+			f.step()
+			f.want(text + "new\n")
+			f.kill()
+			f.store.spans = f.store.spans[:len(f.store.spans)/2]
+			f.start()
+			f.step()
+			f.want(text + "new\n")
+		}, "app.log")
 	}
 }
 
 // While the agent runs, before it has read the rest.
 func TestCompressedWhileRunning(t *testing.T) {
-	f := newFixture(t, "app.log*")
-	f.append("app.log", "one\n")
-	f.step()
-	f.pass(2 * time.Minute) // closed
-	f.append("app.log", "two\n")
-	f.compress("app.log", "app.log.1.gz", 1)
-	f.append("app.log", "three\n")
-	f.step()
-	f.want("one\ntwo\nthree\n")
-	f.rename("app.log.1.gz", "app.log.2.gz")
-	f.compress("app.log", "app.log.1.gz", 1) // through the open file, which is followed for a while
-	f.append("app.log", "four\n")
-	f.step()
-	f.pass(2 * time.Minute)
-	f.pass(2 * time.Minute)
-	f.want("one\ntwo\nthree\nfour\n")
-	f.restart(func() { f.append("app.log", "five\n") })
-	f.pass(time.Minute)
-	f.want("one\ntwo\nthree\nfour\nfive\n")
+	follow(t, func(f *harness) {
+		f.append("app.log", "one\n")
+		f.step()
+		f.pass(2 * time.Minute) // closed
+		f.append("app.log", "two\n")
+		f.compress("app.log", "app.log.1.gz", 1)
+		f.append("app.log", "three\n")
+		f.step()
+		f.want("one\ntwo\nthree\n")
+		f.rename("app.log.1.gz", "app.log.2.gz")
+		f.compress("app.log", "app.log.1.gz", 1) // through the open file, which is followed for a while
+		f.append("app.log", "four\n")
+		f.step()
+		f.pass(2 * time.Minute)
+		f.pass(2 * time.Minute)
+		f.want("one\ntwo\nthree\nfour\n")
+		f.restart(func() { f.append("app.log", "five\n") })
+		f.pass(time.Minute)
+		f.want("one\ntwo\nthree\nfour\nfive\n")
+	}, "app.log*")
 }
 
 // Truncated, and the copy compressed.
 func TestTruncatedCompressed(t *testing.T) {
 	for _, down := range []bool{false, true} {
-		f := newFixture(t, "app.log*")
-		f.append("app.log", "one\n")
-		f.step()
-		f.pass(2 * time.Minute)
-		happen := func() {
-			f.append("app.log", "two\n")
-			f.tick()
-			f.compressKeep("app.log", "app.log.1.gz", 1)
-			f.truncate("app.log")
-			f.append("app.log", "three, which is longer than what was read before\n")
-		}
-		if down {
-			f.restart(happen)
-		} else {
-			happen()
-		}
-		f.step()
-		f.pass(10 * time.Second)
-		f.pass(2 * time.Minute)
-		f.want("one\ntwo\nthree, which is longer than what was read before\n")
+		follow(t, func(f *harness) {
+			f.append("app.log", "one\n")
+			f.step()
+			f.pass(2 * time.Minute)
+			happen := func() {
+				f.append("app.log", "two\n")
+				f.tick()
+				f.compressKeep("app.log", "app.log.1.gz", 1)
+				f.truncate("app.log")
+				f.append("app.log", "three, which is longer than what was read before\n")
+			}
+			if down {
+				f.restart(happen)
+			} else {
+				happen()
+			}
+			f.step()
+			f.pass(10 * time.Second)
+			f.pass(2 * time.Minute)
+			f.want("one\ntwo\nthree, which is longer than what was read before\n")
+		}, "app.log*")
 	}
 }
 
 // A copy that is being written is not decided on while the original is there.
 func TestCompressionGoesOn(t *testing.T) {
-	f := newFixture(t, "app.log*")
-	f.append("app.log", "one\n")
-	f.step()
-	whole := pack(t, "app.log.1.gz", "one\ntwo\n", 1)
-	f.restart(func() {
-		f.append("app.log", "two\n")
-		f.rename("app.log", "app.log.1")
-		f.append("app.log", "three\n")
-		f.must(os.WriteFile(f.path("app.log.1.gz"), whole[:12], 0o644))
-	})
-	f.step()
-	f.want("one\ntwo\nthree\n")
-	i, err := os.Stat(f.path("app.log.1"))
-	f.must(err)
-	f.must(os.WriteFile(f.path("app.log.1.gz"), whole, 0o644))
-	f.must(os.Chtimes(f.path("app.log.1.gz"), i.ModTime(), i.ModTime()))
-	f.remove("app.log.1")
-	f.pass(2 * time.Minute)
-	f.pass(2 * time.Minute)
-	f.want("one\ntwo\nthree\n")
-	if s := f.stats(); len(s.Errors) != 0 || s.LostBytes != 0 {
-		t.Errorf("%+v", s)
-	}
+	follow(t, func(f *harness) {
+		f.append("app.log", "one\n")
+		f.step()
+		whole := tailer.Pack(t, "app.log.1.gz", "one\ntwo\n", 1)
+		f.restart(func() {
+			f.append("app.log", "two\n")
+			f.rename("app.log", "app.log.1")
+			f.append("app.log", "three\n")
+			f.must(os.WriteFile(f.path("app.log.1.gz"), whole[:12], 0o644))
+		})
+		f.step()
+		f.want("one\ntwo\nthree\n")
+		i, err := os.Stat(f.path("app.log.1"))
+		f.must(err)
+		f.must(os.WriteFile(f.path("app.log.1.gz"), whole, 0o644))
+		f.must(os.Chtimes(f.path("app.log.1.gz"), i.ModTime(), i.ModTime()))
+		f.remove("app.log.1")
+		f.pass(2 * time.Minute)
+		f.pass(2 * time.Minute)
+		f.want("one\ntwo\nthree\n")
+		if s := f.stats(); len(s.Errors) != 0 || s.LostBytes != 0 {
+			f.t.Errorf("%+v", s)
+		}
+	}, "app.log*")
 }
 
 // Of a line without newline nothing is handed on until its file is done: till
 // then nothing tells that the compressed copy is one.
 func TestCompressedOfPart(t *testing.T) {
-	f := newFixture(t, "app.log*")
-	f.append("app.log", "no end")
-	f.step()
-	f.rename("app.log", "app.log.1")
-	f.append("app.log", "")
-	f.compress("app.log.1", "app.log.1.zst", 1) // through the open file
-	f.step()
-	f.pass(10 * time.Second)
-	f.pass(2 * time.Minute)
-	f.pass(2 * time.Minute)
-	f.want("no end")
+	follow(t, func(f *harness) {
+		f.append("app.log", "no end")
+		f.step()
+		f.rename("app.log", "app.log.1")
+		f.append("app.log", "")
+		f.compress("app.log.1", "app.log.1.zst", 1) // through the open file
+		f.step()
+		f.pass(10 * time.Second)
+		f.pass(2 * time.Minute)
+		f.pass(2 * time.Minute)
+		f.want("no end")
+	}, "app.log*")
 }
 
 // All that was read of a file is a header that the next generation has as well:
 // the rest is in the compressed copy.
 func TestCompressedHeader(t *testing.T) {
-	f := newFixture(t, "app.log*")
-	f.append("app.log", "# the header\n")
-	f.step()
-	f.restart(func() {
-		f.append("app.log", "one\n")
-		f.compress("app.log", "app.log.1.zst", 2)
-		f.append("other", "takes the inode") // which would tell
-		f.append("app.log", "# the header\ntwo\n")
-	})
-	f.pass(10 * time.Second)
-	f.pass(10 * time.Second)
-	f.wantStreams("# the header\none\n", "# the header\ntwo\n")
-}
-
-// Generations begin with the same header, which is all that was read of the last
-// one, and were compressed before anybody looked again.
-func TestCompressedSameHeader(t *testing.T) {
-	for name, down := range map[string]func(*fixture){
-		"a younger copy is not compressed": func(f *fixture) {
+	follow(t, func(f *harness) {
+		f.append("app.log", "# the header\n")
+		f.step()
+		f.restart(func() {
 			f.append("app.log", "one\n")
-			f.compress("app.log", "app.log.2.gz", 1)
-			f.tick()
-			f.append("app.log", "h\ntwo\n")
-			f.tick()
-			f.copy("app.log", "app.log.1")
-			f.tick()
-			f.truncate("app.log")
-		},
-		"the file is there": func(f *fixture) {
-			f.append("app.log", "one\n")
-			f.rename("app.log", "app.log.2")
-			f.tick()
-			f.append("app.log", "h\ntwo\n")
-			f.compress("app.log", "app.log.1.gz", 1)
-			f.tick()
-		},
-		"both are compressed": func(f *fixture) {
-			f.append("app.log", "one\n")
-			f.compress("app.log", "app.log.2.gz", 1)
-			f.tick()
-			f.append("app.log", "h\ntwo\n")
-			f.compress("app.log", "app.log.1.gz", 1)
-			f.tick()
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t, "app.log")
-			f.append("app.log", "h\n")
-			f.step()
-			f.restart(func() {
-				down(f)
-				f.append("app.log", "h\nthree\n")
-			})
-			for range 4 {
-				f.pass(time.Minute)
-			}
-			f.want("h\none\nh\ntwo\nh\nthree\n")
-			if s := f.stats(); s.Lag != 0 || s.LostBytes != 0 || len(s.Errors) != 0 {
-				t.Errorf("%+v", s)
-			}
+			f.compress("app.log", "app.log.1.zst", 2)
+			f.append("other", "takes the inode") // which would tell
+			f.append("app.log", "# the header\ntwo\n")
 		})
-	}
+		f.pass(10 * time.Second)
+		f.pass(10 * time.Second)
+		f.wantStreams("# the header\none\n", "# the header\ntwo\n")
+	}, "app.log*")
 }
 
 // Of the last generation nothing was read, and the one before begins like it.
 func TestCompressedUnreadSameHeader(t *testing.T) {
-	f := newFixture(t, "app.log")
-	f.append("app.log", "h\n")
-	f.step()
-	f.rename("app.log", "app.log.1")
-	f.tick()
-	f.append("app.log", "")
-	f.pass(time.Second)
-	f.restart(func() {
-		f.append("app.log.1", "one\n")
-		f.rename("app.log.1", "app.log.2")
-		f.append("app.log", "h\ntwo\n")
-		f.compress("app.log", "app.log.1.gz", 1)
+	follow(t, func(f *harness) {
+		f.append("app.log", "h\n")
+		f.step()
+		f.rename("app.log", "app.log.1")
 		f.tick()
-		f.append("app.log", "h\nthree\n")
-	})
-	for range 4 {
-		f.pass(time.Minute)
-	}
-	f.want("h\none\nh\ntwo\nh\nthree\n")
+		f.append("app.log", "")
+		f.pass(time.Second)
+		f.restart(func() {
+			f.append("app.log.1", "one\n")
+			f.rename("app.log.1", "app.log.2")
+			f.append("app.log", "h\ntwo\n")
+			f.compress("app.log", "app.log.1.gz", 1)
+			f.tick()
+			f.append("app.log", "h\nthree\n")
+		})
+		for range 4 {
+			f.pass(time.Minute)
+		}
+		f.want("h\none\nh\ntwo\nh\nthree\n")
+	}, "app.log")
 }
 
 // A copy of an unfinished line is compressed as soon as it has been found. It is
 // of the file that reads it, and not of another one as well of which nothing is
 // known.
 func TestCompressedUnread(t *testing.T) {
-	f := newFixture(t, "app.log*")
-	f.append("app.log", "")
-	f.step()
-	f.append("new", "no newline")
-	f.rename("new", "app.log")
-	f.pass(time.Minute)
-	f.restart(func() {
-		f.tick()
-		f.copy("app.log", "app.log.1")
-		f.truncate("app.log")
-	})
-	f.step()
-	f.compress("app.log.1", "app.log.1.gz", 1)
-	for range 6 {
-		f.pass(2 * time.Minute)
-	}
-	f.want("no newline")
-}
-
-// A file and its compressed copy, both kept.
-func TestCompressedKept(t *testing.T) {
-	f := newFixture(t, "app.log*")
-	f.append("app.log", "one\n")
-	f.step()
-	f.compressKeep("app.log", "app.log.gz", 1)
-	f.step()
-	f.append("app.log", "two\n")
-	f.pass(10 * time.Second)
-	f.pass(10 * time.Second)
-	f.want("one\ntwo\n")
-	f.rename("app.log", "app.log.1")
-	f.compressKeep("app.log.1", "app.log.1.gz", 1)
-	f.append("app.log", "three\n")
-	f.pass(10 * time.Second)
-	f.pass(2 * time.Minute)
-	f.pass(2 * time.Minute)
-	f.want("one\ntwo\nthree\n")
-}
-
-// Compressed files that the patterns want are read from start to end.
-func TestCompressedInputs(t *testing.T) {
-	for _, end := range endings {
-		f := newFixture(t, "*"+end)
-		text := noise(4, 100_000) + strings.Repeat("x", 10*testLine) + "\nno newline"
-		f.packed("b"+end, "first\n", 1)
+	follow(t, func(f *harness) {
+		f.append("app.log", "")
 		f.step()
-		f.packed("c-20260101.log"+end, text, 5)
-		f.packed("c-20260102.log"+end, "", 1)
-		f.packed("c-20260103.log"+end, "third\n", 1)
-		f.append("c-20260104.log"+end, "this is no such file")
-		f.append("c-20260105.log", "nobody wants this\n")
+		f.append("new", "no newline")
+		f.rename("new", "app.log")
+		f.pass(time.Minute)
+		f.restart(func() {
+			f.tick()
+			f.copy("app.log", "app.log.1")
+			f.truncate("app.log")
+		})
 		f.step()
-		f.pass(2 * time.Minute)
-		f.want("first\n" + strings.TrimSuffix(text, "no newline") + "third\nno newline")
-		s := f.stats()
-		if s.Lag != 0 || s.Files != 0 || s.Open != 0 || len(s.Errors) != 1 || s.Errors[0].Problem != errMisnamed.Error() {
-			t.Errorf("%+v", s)
-		}
-		// Any crash on the way, and another one.
-		for _, keep := range []int{3, 1} {
-			f.kill()
-			f.c.log = f.c.log[:len(f.c.log)*keep/4]
-			f.start()
-			f.step()
+		f.compress("app.log.1", "app.log.1.gz", 1)
+		for range 6 {
 			f.pass(2 * time.Minute)
-			f.want("first\n" + strings.TrimSuffix(text, "no newline") + "third\nno newline")
 		}
-	}
-}
-
-func TestCompressedOnce(t *testing.T) {
-	f := newFixture(t, "*.gz")
-	f.kill()
-	f.o.Once, f.o.FlushPartial = true, true
-	f.packed("a.gz", "one\ntwo", 1)
-	f.start()
-	f.must(f.Run(t.Context()))
-	f.want("one\ntwo")
-	f.kill()
+		f.want("no newline")
+	}, "app.log*")
 }
 
 // start_at = "end": those that exist are not read, whatever their names become.
 func TestCompressedFromEnd(t *testing.T) {
-	f := newFixture(t, "*.gz")
-	f.kill()
-	f.o.Inputs[0].StartAtEnd = true
-	f.packed("a.gz", "old\n", 1)
-	f.start()
-	f.step()
-	f.restart(func() { f.rename("a.gz", "b.gz") })
-	f.packed("c.gz", "new\n", 1)
-	f.step()
-	f.want("new\n")
-}
-
-// A file that is cut off is read as far as it goes, told of once, and read on
-// when there is more; others do not wait for it.
-func TestCompressedCutOff(t *testing.T) {
-	for _, end := range endings {
-		var log bytes.Buffer
-		f := newFixture(t, "*"+end)
+	follow(t, func(f *harness) {
 		f.kill()
-		f.o.Logger = newLogger(&log)
+		f.o.Inputs[0].StartAtEnd = true
+		f.packed("a.gz", "old\n", 1)
 		f.start()
-		text := noise(5, 50_000)
-		whole := pack(t, end, text, 4)
-		f.must(os.WriteFile(f.path("a"+end), whole[:len(whole)*2/3], 0o644))
-		f.packed("b"+end, "other\n", 1)
 		f.step()
-		f.pass(time.Hour)
-		got := f.c.text()
-		lines := strings.Replace(got, "other\n", "", 1)
-		if !strings.Contains(got, "other\n") || !strings.HasPrefix(text, lines) || len(lines) < len(text)/3 {
-			t.Fatalf("%d bytes of %d", len(got), len(text))
-		}
-		if s := f.stats(); len(s.Errors) != 1 || s.Errors[0].Problem != errUnfinished.Error() || s.Errors[0].Hint == "" {
-			t.Errorf("%+v", s)
-		}
-		if n := strings.Count(log.String(), errUnfinished.Error()); n != 1 {
-			t.Errorf("told of %d times\n%s", n, log.String())
-		}
-		f.restart(func() { f.must(os.WriteFile(f.path("a"+end), whole, 0o644)) })
-		f.pass(time.Minute)
-		f.pass(time.Minute)
-		streams, err := f.c.streams()
-		f.must(err)
-		all := 0
-		for _, s := range streams {
-			if s == text {
-				all++
-			}
-		}
-		if s := f.stats(); all != 1 || len(s.Errors) != 0 || s.Lag != 0 {
-			t.Errorf("%d whole ones, %+v", all, s)
-		}
-	}
+		f.restart(func() { f.rename("a.gz", "b.gz") })
+		f.packed("c.gz", "new\n", 1)
+		f.step()
+		f.want("new\n")
+	}, "*.gz")
 }
 
 // Members that are appended to a finished file are read; another file in its
 // place is another file.
 func TestCompressedGrows(t *testing.T) {
-	f := newFixture(t, "*.gz")
-	f.packed("a.gz", "one\n", 1)
-	f.step()
-	w, err := os.OpenFile(f.path("a.gz"), os.O_APPEND|os.O_WRONLY, 0)
-	f.must(err)
-	_, err = w.Write(pack(t, "a.gz", "two\n", 1))
-	f.must(errors.Join(err, w.Close()))
-	f.step()
-	f.want("one\ntwo\n")
-	f.packed("new.gz", noise(6, 10), 1)
-	f.rename("new.gz", "a.gz")
-	f.step()
-	f.pass(time.Minute)
-	f.want("one\ntwo\n" + noise(6, 10))
-}
-
-// Damage in the middle: what is before it is read, the rest of the family goes on.
-func TestCompressedDamaged(t *testing.T) {
-	f := newFixture(t, "app.log", "*.zst")
-	f.append("app.log", "one\n")
-	f.step()
-	f.restart(func() {
-		f.append("app.log", "two\n")
-		f.compress("app.log", "app.log.2.gz", 1)
-		f.tick()
-		bad := append(pack(t, "a.gz", "three\n", 1), pack(t, "a.gz", noise(7, 1000), 1)...)
-		for i := range 100 {
-			bad[len(bad)/2+i] ^= 0x55
-		}
-		f.must(os.WriteFile(f.path("app.log.1.gz"), bad, 0o644))
-		f.tick()
-		f.append("app.log", "five\n")
-	})
-	f.pass(10 * time.Second)
-	f.pass(10 * time.Second)
-	got := f.c.text()
-	if !strings.HasPrefix(got, "one\ntwo\nthree\n") || !strings.HasSuffix(got, "five\n") {
-		t.Errorf("%.80q", got)
-	}
-	if s := f.stats(); len(s.Errors) != 1 || !strings.HasPrefix(s.Errors[0].Problem, errDamaged.Error()) {
-		t.Errorf("%+v", s)
-	}
+	follow(t, func(f *harness) {
+		f.packed("a.gz", "one\n", 1)
+		f.step()
+		w, err := os.OpenFile(f.path("a.gz"), os.O_APPEND|os.O_WRONLY, 0)
+		f.must(err)
+		_, err = w.Write(tailer.Pack(t, "a.gz", "two\n", 1))
+		f.must(errors.Join(err, w.Close()))
+		f.step()
+		f.want("one\ntwo\n")
+		f.packed("new.gz", tailer.Noise(6, 10), 1)
+		f.rename("new.gz", "a.gz")
+		f.step()
+		f.pass(time.Minute)
+		f.want("one\ntwo\n" + tailer.Noise(6, 10))
+	}, "*.gz")
 }

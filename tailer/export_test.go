@@ -1,0 +1,7 @@
+package tailer
+
+// What cases in package tailer_test make files with.
+var (
+	Pack  = pack
+	Noise = noise
+)
