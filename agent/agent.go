@@ -129,7 +129,7 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 		timeField: in.TimeField, times: times, path: path, split: key.Splits() || in.TimeField != "", maxLine: int(in.MaxLineSize), unit: unit,
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{
-			Format: format, Charset: charset, Begins: begins(in), Validate: in.Validate == "full", Stream: in.Framing == "json",
+			Format: format, InnerJSON: in.InnerFormat == "json", Charset: charset, Begins: begins(in), Validate: in.Validate == "full", Stream: in.Framing == "json",
 			Fields: in.Fields, Static: in.StaticFields, Path: path, Drop: in.DropFields, Mask: in.MaskFields,
 			Host: c.Agent.Host, MaxLineSize: int(in.MaxLineSize),
 		}),
@@ -174,7 +174,9 @@ func checkPartitions(in *config.Input, p *plan) error {
 		return fmt.Errorf("key template %q has no variable of time, so time_field would be without effect; add {date}, or remove time_field", in.Key)
 	}
 	for _, f := range key.Fields() {
-		if _, static := in.StaticFields[f]; !static && in.Format != "json" && !slices.Contains(path.Names(), f) {
+		_, static := in.StaticFields[f]
+		container := in.Format == "cri" || in.Format == "docker"
+		if json := in.Format == "json" || container && in.InnerFormat == "json"; !json && !static && !(container && f == "stream") && !slices.Contains(path.Names(), f) {
 			return fmt.Errorf(`key template %q has {field:%s}, but lines of format = %q have no fields; add it with path_fields or static_fields`, in.Key, f, in.Format)
 		}
 	}

@@ -49,6 +49,7 @@ type span struct {
 	path     string
 	from, to int64
 	start    int // of its bytes in batch.raw
+	size     int // of these
 	weight   int64
 	part     int
 	cut      bool
@@ -68,7 +69,7 @@ func (p *plan) perLine(path string) int64 {
 // own included: what is added to each and, where nothing compresses them, what
 // escapes take at most, and the disk.
 func (p *plan) weigh(path string, data []byte) int64 {
-	own, added := int64(len(data)), p.perLine(path)*p.enc.Lines(data)
+	own, added := int64(len(data)), p.perLine(path)*p.enc.Records(data)
 	if p.codec == chunk.None {
 		return chunk.Expansion*own + 2*added
 	}
@@ -139,12 +140,12 @@ func (b *batch) add(s *tailer.Span, weight int64) {
 	spans := b.spans[s.Input]
 	if n := len(spans); n > 0 && s.Part == 0 && !s.Apart {
 		last := &spans[n-1]
-		if last.file == s.File && last.to == s.From && !last.cut && last.start+int(last.to-last.from) == start && s.To-last.from <= pieceSize && last.weight+weight <= pieceWeight {
-			last.to, last.cut, last.weight = s.To, s.Cut, last.weight+weight
+		if last.file == s.File && last.to == s.From && !last.cut && last.start+last.size == start && s.To-last.from <= pieceSize && last.weight+weight <= pieceWeight {
+			last.to, last.size, last.cut, last.weight = s.To, last.size+len(s.Data), s.Cut, last.weight+weight
 			return
 		}
 	}
-	b.spans[s.Input] = append(spans, span{s.File, s.Path, s.From, s.To, start, weight, s.Part, s.Cut, s.Apart})
+	b.spans[s.Input] = append(spans, span{s.File, s.Path, s.From, s.To, start, len(s.Data), weight, s.Part, s.Cut, s.Apart})
 }
 
 func (b *batch) forgetFile(file uint64) {
@@ -262,6 +263,7 @@ func (w *worker) partitions(b *batch, i int) (err error) {
 	}
 	at, overflow := make(map[string]int), -1
 	for _, s := range b.spans[i] {
+		from := s.from
 		err = split.Split(b.lines(&s), func(r chunk.Run) {
 			k, known := at[r.Key]
 			switch {
@@ -279,7 +281,8 @@ func (w *worker) partitions(b *batch, i int) (err error) {
 			at[r.Key] = k
 			part := &w.parts[k]
 			part.first, part.last = min(part.first, r.First), max(part.last, r.Last)
-			part.spans = append(part.spans, s.slice(r.From, r.To))
+			part.spans = append(part.spans, s.slice(&r, from))
+			from = r.End
 			b.counts[i].Untimed += r.Untimed
 		})
 		if err != nil {
@@ -296,17 +299,17 @@ func (w *worker) partitions(b *batch, i int) (err error) {
 func (b *batch) lines(s *span) *chunk.Lines {
 	return &chunk.Lines{
 		File: s.path, From: s.from, Time: b.born, Part: s.part, Cut: s.cut,
-		Data: b.raw[s.start : s.start+int(s.to-s.from)],
+		Data: b.raw[s.start : s.start+s.size],
 	}
 }
 
-// slice is a part of a span, of whole lines.
-func (s span) slice(from, to int) span {
-	if from > 0 {
+// slice is a part of a span, of whole lines, that begins at an offset of its file.
+func (s span) slice(r *chunk.Run, from int64) span {
+	if r.From > 0 {
 		s.part = 0
 	}
-	s.cut = s.cut && s.from+int64(to) == s.to
-	s.start, s.from, s.to = s.start+from, s.from+int64(from), s.from+int64(to)
+	s.cut = s.cut && r.To == s.size
+	s.start, s.size, s.from, s.to = s.start+r.From, r.To-r.From, from, r.End
 	return s
 }
 

@@ -50,6 +50,9 @@ func checkFields(c *config.Config, i int) (problems config.Problems) {
 	for _, name := range chunk.ReservedFields {
 		from[name] = "the record itself"
 	}
+	if in.Format == "docker" {
+		from["attrs"] = "the record itself"
+	}
 	take := func(key, at, name string) {
 		if other := from[name]; other != "" {
 			report(at, "is set by "+other+" already", fmt.Sprintf("%q", name), "choose another name, or remove one of the two")

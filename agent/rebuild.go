@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -53,6 +54,9 @@ func (r *rebuilder) plan(input string) (*plan, error) {
 
 // records encodes the lines of a block once more, as worker.block did.
 func (r *rebuilder) records(p *plan, b *spool.Block) (records []byte, err error) {
+	if p.enc.Unwraps() {
+		return r.unwrapped(p, b)
+	}
 	for _, g := range b.Ranges {
 		src, err := r.source(g.File)
 		if err != nil {
@@ -67,6 +71,29 @@ func (r *rebuilder) records(p *plan, b *spool.Block) (records []byte, err error)
 		if err != nil {
 			return nil, err
 		}
+		records, _ = p.enc.Append(records, &l)
+	}
+	return records, nil
+}
+
+// unwrapped is records for lines of containers. What was held when a range began
+// is found again in the lines before it, unless it had waited for too long.
+func (r *rebuilder) unwrapped(p *plan, b *spool.Block) (records []byte, err error) {
+	for _, g := range b.Ranges {
+		src, err := r.source(g.File)
+		if err != nil {
+			return nil, err
+		}
+		from := max(0, g.From-2*int64(p.maxLine))
+		data, err := src.Bytes(from, g.To)
+		if err != nil {
+			return nil, err
+		}
+		if from > 0 {
+			n := bytes.IndexByte(data, '\n') + 1
+			from, data = from+int64(n), data[n:]
+		}
+		l := chunk.Lines{File: r.positions[g.File].Path, From: g.From, Time: time.Unix(0, g.Time), Data: p.enc.Ended(data, from, g.From)}
 		records, _ = p.enc.Append(records, &l)
 	}
 	return records, nil

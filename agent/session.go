@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/spoolship/spoolship/agent/chunk"
 	"github.com/spoolship/spoolship/agent/config"
 	"github.com/spoolship/spoolship/spool"
 	"github.com/spoolship/spoolship/tailer"
@@ -165,9 +166,19 @@ func tailerOptions(su *setup) tailer.Options {
 			ByContent: in.Identity == "fingerprint", MaxLineSize: int(in.MaxLineSize),
 			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait), Stream: su.plans[i].enc.Stream(), Unit: su.plans[i].unit,
 			Fit: su.plans[i].fit, Objects: in.Framing == "json", Mark: su.plans[i].enc.Mark(),
+			Unwrap: unwrap(su.plans[i].enc),
 		})
 	}
 	return o
+}
+
+// unwrap is an encoder's Unwrap for the tailer, which does not know of records;
+// nil if it has none.
+func unwrap(e *chunk.Encoder) func(*tailer.Wrapped) {
+	if !e.Unwraps() {
+		return nil
+	}
+	return func(w *tailer.Wrapped) { e.Unwrap((*chunk.Wrapped)(w)) }
 }
 
 // run starts the parts and stops them in the order that data flows: tailer,

@@ -59,6 +59,11 @@ type Position struct {
 	Anchor []byte // the last bytes before Offset, at most anchorSize
 	Marks  []Mark // ascending, at growing distances before Offset
 
+	// What is held of lines before Offset, see Wrapped; Lender is the file, an
+	// earlier generation, that some of it was taken over from, until that is durable; 0: none.
+	Carry  []byte
+	Lender uint64
+
 	Part  int  // carry: number of the part of a cut line that starts at Offset
 	Holed bool // NULs at the start of the file are a hole that a truncation left
 	Done  bool // read to its end; kept to recognise late copies
@@ -93,6 +98,8 @@ func (p *Position) MarshalBinary() ([]byte, error) { return p.AppendBinary(nil) 
 //	uvarint Head.Offset; [4] Head.CRC
 //	string  Anchor
 //	uvarint Part
+//	string  Carry
+//	uvarint Lender
 //	uvarint number of marks, then each: uvarint distance from the mark before
 //	        (the first: from Base), [4] CRC
 func (p *Position) AppendBinary(b []byte) ([]byte, error) {
@@ -120,6 +127,8 @@ func (p *Position) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint32(b, p.Head.CRC)
 	b = appendString(b, p.Anchor)
 	b = binary.AppendUvarint(b, uint64(p.Part))
+	b = appendString(b, p.Carry)
+	b = binary.AppendUvarint(b, p.Lender)
 	b = binary.AppendUvarint(b, uint64(len(p.Marks)))
 	last := p.Base
 	for _, m := range p.Marks {
@@ -169,6 +178,8 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	p.Head = Mark{Offset: d.count(), CRC: d.crc()}
 	p.Anchor = append([]byte(nil), d.bytes()...)
 	p.Part = int(d.count())
+	p.Carry = append([]byte(nil), d.bytes()...)
+	p.Lender = d.uvarint()
 	n := d.count()
 	last := p.Base
 	for i := int64(0); i < n && !d.bad && n <= maxMarks; i++ {

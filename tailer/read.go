@@ -188,6 +188,9 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 			return !drained && f.rotated, err
 		}
 	}
+	if taken, err := t.takeOver(ctx, f); !taken || err != nil {
+		return true, err
+	}
 	t.spare(f)
 	data, end, err := t.block(f)
 	if err != nil {
@@ -217,6 +220,12 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 	f.atEnd = end && !f.more(data, n)
 	if f.drained = f.atEnd; !f.atEnd {
 		t.enqueue(f)
+	}
+	if f.in.Unwrap != nil && n > 0 {
+		return t.unwrap(ctx, f, data[:n], parts, false)
+	}
+	if f.in.Unwrap != nil {
+		return !drained && f.rotated, nil
 	}
 	t.hold(f, f.pos.Offset+int64(n), (f.in.Events != nil || f.in.Objects) && bytes.IndexByte(data[n:], '\n') >= 0)
 	if n == 0 {
@@ -248,7 +257,11 @@ func (t *Tailer) release(ctx context.Context, f *file) error {
 		_, err = t.unreadable(f, err)
 		return err
 	}
-	whole, _, _ := f.frame(data)
+	whole, parts, _ := f.frame(data)
+	if data != nil && f.in.Unwrap != nil {
+		_, err := t.unwrap(ctx, f, data[:whole], parts, false)
+		return err
+	}
 	if data == nil || whole > 0 {
 		t.enqueue(f) // something has happened since
 		return nil
@@ -352,6 +365,10 @@ func (t *Tailer) room(n int) []byte {
 
 // emit hands on data, the bytes at f's offset. last: the file ends with them.
 func (t *Tailer) emit(ctx context.Context, f *file, data []byte, parts int, last bool) error {
+	if f.in.Unwrap != nil {
+		_, err := t.unwrap(ctx, f, data, parts, last)
+		return err
+	}
 	p := &f.pos
 	lag := max(0, f.size-p.Offset)
 	if n := f.mark(data); n > 0 {

@@ -175,6 +175,7 @@ func (t *Tailer) still(f *file) bool {
 // flush ends what is read once: nobody waits for the rest of an event. That of an
 // object is one to wait for: without it, it is none.
 func (t *Tailer) flush(ctx context.Context) error {
+	t.flushing = true
 	for _, f := range slices.SortedFunc(maps.Keys(t.tended), byID) {
 		if f.held && f.in.Stream == nil {
 			if err := t.release(ctx, f); err != nil {

@@ -87,6 +87,9 @@ type Input struct {
 	// Objects, with Stream, has whole lines of what goes on handed on after
 	// EventWait, as with Events.
 	Objects bool
+	// Unwrap, if set, takes lines out of those of the file, where several streams
+	// share it. It fills in the results of w.
+	Unwrap func(w *Wrapped)
 	// Mark is left out where a file begins with it: a byte order mark.
 	Mark []byte
 	// Unit is how many bytes characters have at least, 0 means 1: where the tailer
@@ -97,6 +100,30 @@ type Input struct {
 	// one span, at least one: the lines of few bytes may become many. A span has
 	// more only where the first line, or event, does. nil: all.
 	Fit func(path string, data []byte) int
+}
+
+// Wrapped is a run of lines and what Input.Unwrap makes of them: items, of which
+// each has ended, though it may have begun before these lines. What has not is
+// held: as the carry of the file's position, so that it outlives a crash, the file,
+// and, where it is rotated, goes on in the next generation; or in the file, if
+// that is all that comes there.
+type Wrapped struct {
+	Lines []byte // with their newlines, which the last may lack with All
+	From  int64  // offset of Lines[0] in the file
+	Part  int    // number of the part that Lines begins with; 0: a line's start
+	Cut   bool   // Lines ends within a line, see Span
+	More  bool   // the file has more than Lines
+	Carry []byte // Next of the call before
+	Now   int64  // ns since 1970
+	Wait  int64  // ns: what is held for longer is not held any more
+	All   bool   // nothing is held: no more will come
+	Take  bool   // all of Lines is taken
+
+	// Results. Items and Next are appended to.
+	Items []byte
+	Next  []byte
+	Taken int   // bytes of Lines that need not come again
+	Since int64 // since when the oldest text in Next is held, ns since 1970; 0: there is none
 }
 
 // Options configure a tailer.
@@ -146,6 +173,8 @@ type Tailer struct {
 	next    uint64 // next file id
 	buf     []byte // one turn's bytes: anchor, then data
 	scratch []byte // for comparing contents
+	items   []byte // of the span being handed on
+	carry   []byte // of its position
 	encoded []byte // the position of the span being handed on
 	ready   chan struct{}
 	watch   *watcher
@@ -160,6 +189,7 @@ type Tailer struct {
 	maxDone      int // finished files that an input remembers
 	now          func() time.Time
 	openFD       func(path string) (int, error)
+	flushing     bool      // with Once: nothing is held any more
 	fed          bool      // something was read since the last rest
 	asked        bool      // something happened that needs a scan
 	scanAt       time.Time // a scan in full is not done before; glances are
@@ -250,7 +280,7 @@ func (t *Tailer) load(positions [][]byte) error {
 	for _, in := range t.inputs {
 		byName[in.Name] = in
 	}
-	all := make([]Position, 0, len(positions))
+	all, lenders := make([]Position, 0, len(positions)), map[uint64]bool{}
 	var bad error
 	for i, b := range positions {
 		var p Position
@@ -262,6 +292,7 @@ func (t *Tailer) load(positions [][]byte) error {
 			continue
 		}
 		t.next = max(t.next, p.File+1)
+		lenders[p.Lender] = true
 		all = append(all, p)
 	}
 	switch {
@@ -276,6 +307,9 @@ func (t *Tailer) load(positions [][]byte) error {
 	linked := homesOfLinks(all, byName)
 	for i := range all {
 		p := all[i]
+		if lenders[p.File] {
+			p.Carry = nil
+		}
 		in := byName[p.Input]
 		switch {
 		case i > 0 && p.File == all[i-1].File:
@@ -319,6 +353,10 @@ func (t *Tailer) restore(in *input, p Position) {
 	f.name = cmp.Or(p.Real, p.Path)
 	f.fam = in.family(homeOf(f.name))
 	f.fam.restored = true
+	if f.held = len(p.Carry) > 0; f.held {
+		f.heldAt = t.now()
+		t.tended[f] = struct{}{}
+	}
 	if p.Done {
 		f.fam.done = append(f.fam.done, f)
 		in.done = append(in.done, f)

@@ -42,14 +42,17 @@
 // than MaxLineSize becomes several messages, cut between lines.
 //
 // With [CRI] and [Docker], a line tells time, stream and text of what a
-// container wrote, and the text becomes the message:
+// container wrote. [Encoder.Unwrap] takes that out; it then becomes a record as
+// any other line does, with [EncoderOptions].InnerJSON as one of [JSON], else as the
+// message of
 //
-//	{"time":"…","stream":"stdout","host":"…","file":"…","offset":123,"message":"…"}
+//	{"time":"…","stream":"stdout","host":"…","file":"…","offset":123,"message":"…","attrs":{…}}
 //
-// time is the one in the line, as it stands there. The runtime cuts long lines;
-// of each stream they are joined again, under time and offset of the first
-// piece. What would be longer than MaxLineSize is shipped in parts; "last" is
-// missing where its end was not there to be read. Other lines are kept as
+// time is the one in the line, as it stands there; attrs are Docker's labels and
+// variables. The runtime cuts long lines; of each stream they are joined again,
+// under time and offset of the first piece. What would be longer than MaxLineSize,
+// or whose end did not come in time, is shipped in parts; "last" is missing where
+// the end was not there to be read. Other lines are kept as
 // {"raw":"…","error":"not a line of a container log"}.
 //
 // # Fields
@@ -122,7 +125,7 @@ type Lines struct {
 	File string
 	From int64     // offset of Data[0] in the file
 	Time time.Time // when it was read
-	Data []byte    // lines with their newlines; the last may lack one
+	Data []byte    // lines with their newlines; the last may lack one; CRI, Docker: items of Encoder.Unwrap
 	Part int       // number of the part that Data starts with; 0: a line's start
 	// Cut: Data ends within a line, at a part border. The line goes on with a
 	// byte that is not its newline, else the border would be its end.

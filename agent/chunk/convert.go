@@ -16,7 +16,7 @@ type converter struct {
 
 // converter returns a converter, or nil if lines are in UTF-8 already.
 func (e *Encoder) converter() *converter {
-	if e.format != JSON || e.encoding == nil {
+	if !e.json || e.encoding == nil {
 		return nil
 	}
 	return &converter{e: e, decoder: e.encoding.NewDecoder()}

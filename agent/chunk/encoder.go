@@ -15,6 +15,7 @@ import (
 // EncoderOptions configure an Encoder.
 type EncoderOptions struct {
 	Format      Format
+	InnerJSON   bool                   // CRI, Docker: the lines that the container wrote are JSON, else text
 	Validate    bool                   // JSON: check every line strictly; otherwise only that it starts with '{' and ends with '}'
 	Stream      bool                   // JSON, with Validate: objects may have several lines, or follow each other on one
 	Fields      []string               // which of time, stream, host, file, offset, message, in this order; empty means all, JSON: none; stream only for CRI and Docker
@@ -31,6 +32,7 @@ type EncoderOptions struct {
 // goroutines may use it.
 type Encoder struct {
 	format   Format
+	json     bool                               // records are made of JSON lines, in a container or not
 	scan     func(b []byte, i int) (int, fault) // JSON
 	fields   []field
 	host     []byte // as a JSON string
@@ -56,7 +58,8 @@ type Encoder struct {
 // not exist, or one twice, or if JSON is to be changed, or is a stream, that is
 // not validated, or if events of several lines are in UTF-16: whoever reads a configuration checks that.
 func NewEncoder(o EncoderOptions) *Encoder {
-	e := &Encoder{format: o.Format, scan: scanBraces, maxLine: o.MaxLineSize}
+	e := &Encoder{format: o.Format, scan: scanBraces, maxLine: o.MaxLineSize, begins: o.Begins}
+	e.json = o.Format == JSON || o.Format != Text && o.InnerJSON
 	if o.Validate {
 		e.scan = scanLine
 	}
@@ -68,27 +71,28 @@ func NewEncoder(o EncoderOptions) *Encoder {
 		e.piece = criPiece
 	case Docker:
 		e.piece = dockerPiece
-	case Text:
-		e.begins = o.Begins
 	}
 	e.setCharset(o.Charset)
 	if o.Format != JSON || len(o.Fields) > 0 {
-		e.fields = parseFields(o.Fields, e.piece != nil)
+		e.fields = parseFields(o.Fields, e.piece != nil, e.json)
 	}
 	e.host, _ = appendString(nil, []byte(o.Host))
 	e.hostName, e.static, e.path, e.rules = o.Host, newMembers(o.Static), o.Path, pathRules(o.Drop, o.Mask)
-	e.edits = o.Format == JSON && (len(e.fields)+len(e.static)+len(e.path.Names())+len(e.rules) > 0)
+	e.edits = e.json && (e.piece != nil || len(e.fields)+len(e.static)+len(e.path.Names())+len(e.rules) > 0)
 	if e.wide != nil && (e.begins != nil || e.maxLine%2 == 1 && o.MaxLineSize > 0) {
 		panic("chunk: lines of UTF-16 are events, and have an even limit")
 	}
-	e.stream = o.Format == JSON && o.Stream
+	e.stream = e.json && o.Stream
 	if e.stream && e.encoding != nil {
 		panic("chunk: where an object ends is known in UTF-8 only")
 	}
 	if e.stream && !o.Validate {
 		panic("chunk: where an object ends can't be known without validation")
 	}
-	if len(e.fields)+len(e.static)+len(e.path.Names()) > maxAdded {
+	if e.json && e.begins != nil {
+		panic("chunk: events of several lines are text")
+	}
+	if len(e.fields)+len(e.static)+len(e.path.Names())+1 > maxAdded { // attrs
 		panic("chunk: too many fields are added")
 	}
 	if e.edits && (!o.Validate || slices.Contains(e.fields, fieldMessage)) {
@@ -165,7 +169,7 @@ func (e *Encoder) appendUnless(dst []byte, l *Lines) (_ []byte, c Counts, verbat
 	case e.format == Text:
 		dst, c = e.appendText(dst, l)
 	case e.piece != nil:
-		dst, c = e.appendContainer(dst, l)
+		dst, c = e.appendItems(dst, l)
 	case e.encoding != nil:
 		dst, c = e.appendConverted(dst, l)
 	case e.stream:

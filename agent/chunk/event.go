@@ -7,10 +7,7 @@ import "bytes"
 // else nil. What it is given begins with an event's start, or with the rest of
 // an event that was cut.
 func (e *Encoder) Events() func(lines []byte) int {
-	switch {
-	case e.piece != nil:
-		return e.joined
-	case e.begins != nil:
+	if e.begins != nil && e.piece == nil {
 		return e.begun
 	}
 	return nil
@@ -23,6 +20,8 @@ func (e *Encoder) Events() func(lines []byte) int {
 // may be all that is looked for.
 func (e *Encoder) Stream() func(data []byte, inside bool) int {
 	switch {
+	case e.piece != nil:
+		return nil
 	case e.stream:
 		return e.whole
 	case e.wide != nil:

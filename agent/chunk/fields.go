@@ -78,34 +78,53 @@ func newMembers(static map[string]any) []member {
 // added are the members that are added to the JSON records of one call.
 type added struct {
 	members []member
+	read    []byte // when the lines were read, as JSON
+	item    *item  // of a container, that the record is made of; nil: none
 }
 
-// offsetName is the one member whose value differs within a call; its text
-// ends with the colon.
-const offsetName = "offset"
+// The members whose values differ within a call; their text ends with the colon.
+const (
+	offsetName = "offset"
+	timeName   = "time"   // of a container's line
+	streamName = "stream" // the same
+	attrsName  = "attrs"  // the same
+)
+
+func differing(name string) member { return member{name, []byte(`"` + name + `":`)} }
 
 // newAdded makes the members for l: selected fields, static ones, and those
 // from the path.
 func (e *Encoder) newAdded(l *Lines) *added {
 	a := &added{members: make([]member, 0, len(e.fields)+len(e.static)+4)}
+	a.read, _ = appendString(nil, []byte(l.Time.UTC().Format(time.RFC3339Nano)))
 	for _, f := range e.fields {
 		var value any
 		switch f {
-		case fieldMessage, fieldStream: // known only of lines that are what they should be
+		case fieldMessage: // known only of lines that are what they should be
+			continue
+		case fieldStream:
+			a.members = append(a.members, differing(streamName))
 			continue
 		case fieldTime:
+			if e.piece != nil {
+				a.members = append(a.members, differing(timeName))
+				continue
+			}
 			value = l.Time.UTC().Format(time.RFC3339Nano)
 		case fieldHost:
 			value = e.hostName
 		case fieldFile:
 			value = l.File
 		case fieldOffset:
-			a.members = append(a.members, member{offsetName, []byte(`"offset":`)})
+			a.members = append(a.members, differing(offsetName))
 			continue
 		}
 		a.members = append(a.members, newMember(fieldNames[f], value))
 	}
 	a.members = append(append(a.members, e.static...), e.path.members(l.File)...)
+	if e.format == Docker {
+		a.members = append(a.members, differing(attrsName))
+	}
 	return a
 }
 
@@ -127,7 +146,7 @@ func (a *added) append(dst []byte, offset int64, own uint64, empty bool) []byte 
 	}
 	for i := range a.members {
 		m := &a.members[i]
-		if own>>i&1 != 0 {
+		if own>>i&1 != 0 || a.lacks(m.name) {
 			continue
 		}
 		if !empty {
@@ -136,10 +155,38 @@ func (a *added) append(dst []byte, offset int64, own uint64, empty bool) []byte 
 		empty = false
 		dst = append(dst, m.text...)
 		if m.text[len(m.text)-1] == ':' {
-			dst = strconv.AppendInt(dst, offset, 10)
+			dst = a.appendValue(dst, m.name, offset)
 		}
 	}
 	return dst
+}
+
+// lacks reports whether the record at hand does not get the member of a name.
+func (a *added) lacks(name string) bool {
+	switch name {
+	case streamName:
+		return a.item == nil
+	case attrsName:
+		return a.item == nil || len(a.item.attrs) == 0
+	}
+	return false
+}
+
+// appendValue appends the value of a member whose value differs within a call.
+func (a *added) appendValue(dst []byte, name string, offset int64) []byte {
+	switch {
+	case a.item == nil && name == timeName:
+		return append(dst, a.read...)
+	case a.item == nil:
+		return strconv.AppendInt(dst, offset, 10)
+	case name == streamName:
+		return append(append(append(dst, '"'), streams[a.item.stream]...), '"')
+	case name == timeName:
+		return append(append(append(dst, '"'), a.item.time...), '"')
+	case name == attrsName:
+		return append(dst, a.item.attrs...)
+	}
+	return strconv.AppendInt(dst, a.item.offset, 10)
 }
 
 // PathFields takes fields from the paths of files. It is immutable; nil takes

@@ -42,6 +42,7 @@ type Run struct {
 	From, To    int    // bytes of Lines.Data
 	First, Last int64  // ns since 1970: their time range
 	Untimed     int64  // lines without a time in TimeField
+	End         int64  // offset behind the lines in their file
 }
 
 // maxKnown bounds the memory of a partitioner.
@@ -54,7 +55,7 @@ func NewPartitioner(o PartitionOptions) *Partitioner {
 		o.Times = &Times{}
 	}
 	p := &Partitioner{o: o, known: make(map[string]string), vars: o.Vars}
-	p.lines = len(o.Template.fields) > 0 && o.Encoder.format == JSON || o.TimeField != ""
+	p.lines = len(o.Template.fields) > 0 && (o.Encoder.json || o.Encoder.piece != nil) || o.TimeField != ""
 	if !p.lines && !o.Template.Splits() {
 		return nil
 	}
@@ -72,19 +73,15 @@ func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 	var run Run
 	p.lookAt(l.File)
 	for i := 0; i < len(l.Data); {
-		end := len(l.Data)
+		end, behind := len(l.Data), l.From+int64(len(l.Data))
 		at, untimed := l.Time, int64(0)
 		clear(p.hits)
-		if p.lines {
+		if p.o.Encoder != nil && p.o.Encoder.piece != nil {
+			at, untimed, end, behind = p.lookItem(l, i)
+		} else if p.lines {
 			end = p.look(l, i)
-			if p.o.TimeField != "" {
-				t, ok := p.o.Times.Read(text(p.hits[0]), l.Time)
-				if ok {
-					at = t
-				} else if skipBlank(l.Data[:end], i) < end {
-					untimed = 1
-				}
-			}
+			behind = l.From + int64(end)
+			at, untimed = p.time(l, skipBlank(l.Data[:end], i) == end)
 		}
 		key, err := p.key(l, at)
 		if err != nil {
@@ -92,13 +89,13 @@ func (p *Partitioner) Split(l *Lines, yield func(Run)) error {
 		}
 		ns := at.UnixNano()
 		if i > 0 && key == run.Key {
-			run.To, run.First, run.Last = end, min(run.First, ns), max(run.Last, ns)
+			run.To, run.End, run.First, run.Last = end, behind, min(run.First, ns), max(run.Last, ns)
 			run.Untimed += untimed
 		} else {
 			if i > 0 {
 				yield(run)
 			}
-			run = Run{Key: key, From: i, To: end, First: ns, Last: ns, Untimed: untimed}
+			run = Run{Key: key, From: i, To: end, End: behind, First: ns, Last: ns, Untimed: untimed}
 		}
 		i = end
 	}
@@ -114,6 +111,56 @@ func (p *Partitioner) Overflow(at time.Time) (string, error) {
 	vars := p.o.Vars
 	vars.Time, vars.File, vars.Fields = at, "", make([]string, len(p.o.Template.fields))
 	return p.o.Template.Expand(p.o.Prefix, vars)
+}
+
+// time returns the time of the line whose values were found.
+func (p *Partitioner) time(l *Lines, blank bool) (at time.Time, untimed int64) {
+	if p.o.TimeField == "" {
+		return l.Time, 0
+	}
+	if at, ok := p.o.Times.Read(text(p.hits[0]), l.Time); ok {
+		return at, 0
+	}
+	if blank {
+		return l.Time, 0
+	}
+	return l.Time, 1
+}
+
+// lookItem is look for the line of a container: its stream, and its time, are
+// found under these names unless the line has them itself. behind is where it
+// ends in the file.
+func (p *Partitioner) lookItem(l *Lines, i int) (at time.Time, untimed int64, next int, behind int64) {
+	it, next := nextItem(l.Data, i)
+	if it.flags&itemRaw != 0 {
+		at, untimed = p.time(l, false)
+		return at, untimed, next, it.end
+	}
+	e := p.o.Encoder
+	if line, valid := it.text, e.json && it.flags&itemPart == 0; valid {
+		if e.stream {
+			p.lookStream(&Lines{Data: line}, 0)
+		} else {
+			if p.convert != nil {
+				line, valid = p.convert.line(line)
+			}
+			if end, f := e.scan(line, 0); valid && f == ok && end == len(line) {
+				p.find(line, 0)
+			}
+		}
+	}
+	for k, path := range p.o.Template.fields {
+		if path == streamName && p.hits[1+k] == nil {
+			p.hits[1+k] = []byte(`"` + streams[it.stream] + `"`)
+		}
+	}
+	if p.hits[0] == nil && p.o.TimeField == timeName {
+		if at, ok := (&Times{skew: p.o.Times.skew}).Read(string(it.time), l.Time); ok {
+			return at, 0, next, it.end
+		}
+	}
+	at, untimed = p.time(l, skipBlank(it.text, 0) == len(it.text))
+	return at, untimed, next, it.end
 }
 
 // lookAt finds the values that are added to all records of a file.

@@ -41,7 +41,13 @@ func alwaysAdded(t *testing.T) {
 					c.want = "of%20the%20line/" + NoValue + "/7"
 				}
 			}
-			err := p.Split(&Lines{File: c.file, Data: []byte(c.line + "\n")}, func(r Run) {
+			data := []byte(c.line + "\n")
+			if e := p.o.Encoder; e.Unwraps() {
+				w := Wrapped{Lines: data, All: true}
+				e.Unwrap(&w)
+				data = w.Items
+			}
+			err := p.Split(&Lines{File: c.file, Data: data}, func(r Run) {
 				if key, _, _ := strings.Cut(r.Key, "|"); key != c.want {
 					t.Errorf("format %d, %s of %s: key %s, want %s", format, c.line, c.file, key, c.want)
 				}

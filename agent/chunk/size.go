@@ -51,12 +51,29 @@ func (e *Encoder) measure() {
 	for _, name := range e.path.Names() {
 		e.perLine += int64(len(`,"":""`) + len(name))
 	}
+	if e.piece != nil {
+		e.perLine += int64(len(`,"attrs":`))
+	}
 	if e.path != nil {
 		e.paths++ // its fields are different pieces of the path
 	}
 }
 
-// Lines returns the most records that data becomes.
+// Records returns the most records that Lines.Data becomes.
+func (e *Encoder) Records(data []byte) (n int64) {
+	if e.piece == nil {
+		return e.Lines(data)
+	}
+	for i := 0; i < len(data); n++ {
+		var it item
+		if it, i = nextItem(data, i); e.stream {
+			n += e.Lines(it.text)
+		}
+	}
+	return n
+}
+
+// Lines returns the most records that lines of a file become.
 func (e *Encoder) Lines(data []byte) int64 {
 	n := 1 + bytes.Count(data, []byte{'\n'}) + len(data)/e.maxLine
 	if e.stream { // objects may share a line

@@ -108,7 +108,18 @@ func TestRecordSize(t *testing.T) {
 			if e.wide != nil {
 				l.Data = data[:size&^1]
 			}
+			if e.Unwraps() {
+				w := Wrapped{Lines: l.Data, From: l.From, Part: l.Part, Cut: l.Cut, All: true}
+				e.Unwrap(&w)
+				l.Data = w.Items
+			}
 			got, counts := e.Append(nil, &l)
+			if counts.Records > e.Records(l.Data) {
+				t.Fatalf("%s: %q became %d records, expected at most %d", name, l.Data, counts.Records, e.Records(l.Data))
+			}
+			if e.Unwraps() {
+				l.Data = data[:size]
+			}
 			if counts.Records > e.Lines(l.Data) || size == first && counts.Records > max(1, n)+1 {
 				t.Fatalf("%s: %q became %d records, expected at most %d, and %d of the first", name, l.Data, counts.Records, e.Lines(l.Data), n)
 			}

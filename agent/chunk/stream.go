@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// item is what comes next in a stream of JSON objects: one of them, or the text
+// streamItem is what comes next in a stream of JSON objects: one of them, or the text
 // in its place.
-type item struct {
+type streamItem struct {
 	end   int // behind it; the end of the data if open
 	fault fault
 	at    int  // where it is wrong, counted from its start
@@ -41,13 +41,13 @@ func (e *Encoder) whole(data []byte, inside bool) (whole int) {
 
 // next returns the item that begins at b[i], which is not white space. What
 // becomes of b[i:] does not depend on how much follows, once the item is whole.
-func (e *Encoder) next(b []byte, i int) item {
+func (e *Encoder) next(b []byte, i int) streamItem {
 	limit := min(len(b)-i, e.maxLine)
 	end, f := scanStream(b[:i+limit], i)
 	if f == ok {
-		return item{end: end, lines: bytes.IndexByte(b[i:end], '\n') >= 0}
+		return streamItem{end: end, lines: bytes.IndexByte(b[i:end], '\n') >= 0}
 	}
-	it := item{fault: f, at: end - i}
+	it := streamItem{fault: f, at: end - i}
 	cut := cutOff(b[:i+limit], end, f)
 	if cut {
 		it.fault, it.at = endOfLine, limit
@@ -208,15 +208,20 @@ func (e *Encoder) appendStream(dst []byte, l *Lines) ([]byte, Counts) {
 	if e.edits {
 		a = e.newAdded(l)
 	}
+	return e.appendObjects(dst, l, a, &c), c
+}
+
+// appendObjects is appendStream with the members of a.
+func (e *Encoder) appendObjects(dst []byte, l *Lines, a *added, c *Counts) []byte {
 	var line []byte
 	data, i := l.Data, 0
 	if l.Part > 0 && len(data) > 0 {
 		i = restEnd(data)
-		dst = e.appendParts(dst, l, nil, a, 0, i, &c)
+		dst = e.appendParts(dst, l, nil, a, 0, i, c)
 	}
 	for {
 		if i = skipBlank(data, i); i == len(data) {
-			return dst, c
+			return dst
 		}
 		it := e.next(data, i)
 		switch {
@@ -225,7 +230,7 @@ func (e *Encoder) appendStream(dst []byte, l *Lines) ([]byte, Counts) {
 			if end-i <= e.maxLine && (!l.Cut || end < len(data)) {
 				end = i + len(bytes.TrimRight(data[i:end], "\n"))
 			}
-			dst = e.appendLine(dst, l, a, i, end, min(it.at, end-i), it.fault, &c)
+			dst = e.appendLine(dst, l, a, i, end, min(it.at, end-i), it.fault, c)
 		case a != nil:
 			line = compact(line[:0], data[i:it.end])
 			dst = append(e.edit(dst, line, a, l.From+int64(i)), '\n')

@@ -31,10 +31,13 @@ func Fields(container bool) []string {
 	return []string{"time", "host", "file", "offset", "message"}
 }
 
-// parseFields looks up names; none means all.
-func parseFields(names []string, container bool) []field {
+// parseFields looks up names; none means all that records of the format have.
+func parseFields(names []string, container, json bool) []field {
 	if len(names) == 0 {
 		names = Fields(container)
+		if json {
+			names = names[:len(names)-1] // the line is the record
+		}
 	}
 	var fields []field
 	for _, name := range names {
@@ -64,7 +67,6 @@ type event struct {
 	time    []byte // of a container's line, as is stream; JSON needs no escapes in them
 	stream  string
 	message []byte
-	escaped bool // message is the inside of a JSON string already
 }
 
 // gap is where a field goes that differs between records.
@@ -131,8 +133,6 @@ func (f *frame) appendEvent(dst []byte, ev *event) []byte {
 			dst = append(append(append(dst, '"'), ev.stream...), '"')
 		default:
 			switch {
-			case ev.escaped:
-				dst = append(append(append(dst, `"message":"`...), ev.message...), '"')
 			case f.charset != nil:
 				dst = f.charset.appendBytes(dst, "message", ev.message)
 			case f.multibyte != nil:

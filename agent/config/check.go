@@ -176,9 +176,17 @@ func (l *loader) checkFormat(input string, in *Input) {
 	if l.bad[input+".format"] {
 		return
 	}
+	if path := input + ".inner_format"; in.InnerFormat != "text" && !in.container() && !l.bad[path] {
+		l.problem(path, complaint{`has a meaning only with format = "cri" or "docker"`, "remove the line, or change format"})
+	}
 	for _, key := range []string{"validate", "framing", "drop_fields", "mask_fields", "time_field"} {
-		if path := input + "." + key; l.has(path) && in.Format != "json" {
+		path := input + "." + key
+		switch {
+		case !l.has(path) || in.lines() == "json" || l.bad[input+".inner_format"]:
+		case !in.container():
 			l.problem(path, complaint{`has a meaning only with format = "json"`, "remove the line, or change format"})
+		case key != "time_field" || in.TimeField != "time":
+			l.problem(path, complaint{`has a meaning only with inner_format = "json"`, `add inner_format = "json", or remove the line`})
 		}
 	}
 	for key, set := range map[string]bool{"time_format": in.TimeFormat != "", "time_zone": in.TimeZone != "UTC", "time_max_skew": in.TimeMaxSkew > 0} {
@@ -196,14 +204,14 @@ func (l *loader) checkFormat(input string, in *Input) {
 		l.problem(path, complaint{`can't be used with framing = "json": where an object ends is known in UTF-8 only`, "remove one of the two, or have the file written in UTF-8"})
 	}
 	for _, key := range []string{"multiline_start", "multiline_continue", "multiline_wait"} {
-		if path := input + "." + key; l.has(path) && in.Format != "text" && (key != "multiline_wait" || in.Framing != "json") {
-			l.problem(path, complaint{`has a meaning only with format = "text"`, "remove the line, or change format"})
+		if path := input + "." + key; l.has(path) && in.lines() != "text" && (key != "multiline_wait" || in.Framing != "json" && !in.container()) {
+			l.problem(path, complaint{`has a meaning only with lines of text`, "remove the line, or change format"})
 		}
 	}
 	if in.MultilineStart != "" && in.MultilineContinue != "" {
 		l.problem(input+".multiline_start", complaint{"is set, and so is multiline_continue, which says the same the other way round", "remove one of the two"})
 	}
-	if in.Format == "json" && in.Framing == "json" && in.Validate == "off" && !l.bad[input+".framing"] {
+	if in.lines() == "json" && in.Framing == "json" && in.Validate == "off" && !l.bad[input+".framing"] {
 		l.problem(input+".framing", complaint{`needs validate = "full": only a check tells where an object ends`, "remove the line validate, or this one"})
 	}
 	l.checkWide(input, in)
@@ -227,19 +235,21 @@ func (l *loader) checkWide(input string, in *Input) {
 }
 
 func (l *loader) checkFields(path string, in *Input) {
-	container := in.Format == "cri" || in.Format == "docker"
+	container, json := in.container(), in.lines() == "json"
 	switch message := slices.Contains(in.Fields, "message"); {
 	case l.bad[path] || in.Fields == nil && l.has(path): // or an element of it is bad
+	case container && json && !l.has(path):
+		in.Fields = []string{"time", "stream", "host", "file", "offset"}
 	case container && !l.has(path):
 		in.Fields = []string{"time", "stream", "host", "file", "offset", "message"}
 	case in.Format == "text" && !l.has(path):
 		in.Fields = []string{"time", "host", "file", "offset", "message"}
 	case !container && slices.Contains(in.Fields, "stream"):
 		l.problem(path, complaint{`has "stream", which only the lines of containers tell`, `remove it, or set format = "cri" or "docker"`})
-	case in.Format != "json" && !message:
+	case !json && !message:
 		l.problem(path, complaint{`must contain "message", which is the line itself`, ""})
-	case in.Format == "json" && message:
-		l.problem(path, complaint{`must not contain "message" with format = "json", where the line is the record`, "remove it, or change format"})
+	case json && message:
+		l.problem(path, complaint{`must not contain "message" with lines of JSON, where the line is the record`, "remove it, or change format"})
 	}
 }
 
@@ -250,6 +260,9 @@ func (l *loader) checkEdits(input string, in *Input) {
 		if slices.Contains(in.DropFields, p) {
 			l.problem(fmt.Sprintf("%s.mask_fields[%d]", input, i), complaint{"is in drop_fields too", "remove it from one of the two"})
 		}
+	}
+	if in.container() && in.Validate == "off" && in.lines() == "json" && !l.bad[input+".validate"] {
+		l.problem(input+".validate", complaint{`can't be "off" with format = "cri" or "docker": time and stream are added to lines`, "remove the line"})
 	}
 	if in.Format != "json" || in.Validate != "off" {
 		return

@@ -153,6 +153,7 @@ type Input struct {
 	Include     []string `toml:"include"`      // absolute doublestar patterns
 	Exclude     []string `toml:"exclude"`      // absolute doublestar patterns
 	Format      string   `toml:"format"`       // json, text, cri, docker
+	InnerFormat string   `toml:"inner_format"` // cri, docker: json, text
 	Validate    string   `toml:"validate"`     // json: full, off
 	Framing     string   `toml:"framing"`      // json: lines, json (objects, whatever lines they have)
 	Fields      []string `toml:"fields"`       // time, host, file, offset; others than json: message too, and all if none are written; cri, docker: stream

@@ -50,6 +50,7 @@ func Default() *Config {
 func defaultInput(c *Config) Input {
 	return Input{
 		Format:      "json",
+		InnerFormat: "text",
 		Validate:    "full",
 		Framing:     "lines",
 		StartAt:     "beginning",

@@ -37,6 +37,17 @@ func Charset(name string) (e encoding.Encoding, unit int, ok bool) {
 	return e, 1, slices.Contains(multibyte, canonical)
 }
 
+// container reports whether the input's lines are those of a container runtime.
+func (in *Input) container() bool { return in.Format == "cri" || in.Format == "docker" }
+
+// lines is the format of the lines that become records: text or json.
+func (in *Input) lines() string {
+	if in.container() {
+		return in.InnerFormat
+	}
+	return in.Format
+}
+
 // unit is how many bytes characters of the input's lines have at least.
 func (in *Input) unit() int {
 	_, unit, _ := Charset(in.Encoding)

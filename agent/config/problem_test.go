@@ -317,12 +317,11 @@ validate = "full"
 multiline_wait = "1s"
 fields = ["stream"]
 `, []string{
-		`FILE:6: input[0].multiline_start: has a meaning only with format = "text" (got "a"); remove the line, or change format`,
+		`FILE:6: input[0].multiline_start: has a meaning only with lines of text (got "a"); remove the line, or change format`,
 		"FILE:11: input[1].multiline_start: missing closing ): `(` (got \"(\"); close every ( and [; put \\ before one that is meant literally",
 		`FILE:13: input[1].multiline_wait: must be between 100ms and 1h (got "1ms")`,
 		`FILE:14: input[1].fields: has "stream", which only the lines of containers tell (got a list); remove it, or set format = "cri" or "docker"`,
-		`FILE:19: input[2].validate: has a meaning only with format = "json" (got "full"); remove the line, or change format`,
-		`FILE:20: input[2].multiline_wait: has a meaning only with format = "text" (got "1s"); remove the line, or change format`,
+		`FILE:19: input[2].validate: has a meaning only with inner_format = "json" (got "full"); add inner_format = "json", or remove the line`,
 		`FILE:21: input[2].fields: must contain "message", which is the line itself (got a list)`,
 	}},
 	{"framing", s3Part + "[[input]]\nname = \"a\"\ninclude = [\"/a\"]\nformat = \"text\"\nframing = \"json\"\n" +
@@ -396,7 +395,7 @@ fields = ["message", "time", "message"]
 		`FILE:10: input[1].format: must be json, text, cri or docker (got "jsonl"); did you mean "json"?`,
 		`FILE:12: input[1].start_at: must be beginning or end (got "beginning "); did you mean "beginning"?`,
 		`FILE:13: input[1].max_line_size: must be between 1KiB and 64MiB (got "1B")`,
-		`FILE:17: input[2].fields: must not contain "message" with format = "json", where the line is the record (got a list); remove it, or change format`,
+		`FILE:17: input[2].fields: must not contain "message" with lines of JSON, where the line is the record (got a list); remove it, or change format`,
 		`FILE:19: input[3].name: is the name of another input (got "b"); choose another: the first is at FILE:7`,
 		`FILE:22: input[3].validate: has a meaning only with format = "json" (got "off"); remove the line, or change format`,
 		`FILE:23: input[3].fields[1]: must be time, stream, host, file, offset or message (got "msg")`,

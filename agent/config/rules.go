@@ -101,6 +101,7 @@ var rules = map[string]rule{
 	"input.include[]":         pattern,
 	"input.exclude[]":         pattern,
 	"input.format":            oneOf("json", "text", "cri", "docker"),
+	"input.inner_format":      oneOf("text", "json"),
 	"input.validate":          oneOf("full", "off"),
 	"input.framing":           oneOf("lines", "json"),
 	"input.fields":            unique,
