@@ -176,7 +176,8 @@ func checkPartitions(in *config.Input, p *plan) error {
 	for _, f := range key.Fields() {
 		_, static := in.StaticFields[f]
 		container := in.Format == "cri" || in.Format == "docker"
-		if json := in.Format == "json" || container && in.InnerFormat == "json"; !json && !static && !(container && f == "stream") && !slices.Contains(path.Names(), f) {
+		json := in.Format == "json" || container && in.InnerFormat == "json"
+		if known := json || static || container && f == "stream" || slices.Contains(path.Names(), f); !known {
 			return fmt.Errorf(`key template %q has {field:%s}, but lines of format = %q have no fields; add it with path_fields or static_fields`, in.Key, f, in.Format)
 		}
 	}

@@ -283,7 +283,7 @@ func (u *unwrapper) long(i, end, next int) {
 		to := i + min(end-i, u.e.maxLine)
 		more = to < end
 		it := item{flags: itemRaw | itemPart, offset: u.w.From + int64(i), part: part, text: u.w.Lines[i:to]}
-		if !more && !(u.w.Cut && end == len(u.w.Lines)) {
+		if !more && (!u.w.Cut || end < len(u.w.Lines)) {
 			it.flags |= itemLast
 		}
 		if i = to; !more {
