@@ -114,6 +114,11 @@
 // is damage to the head's newest meta page: the state is then that of one
 // transaction earlier.
 //
+// A page that can't be read, as opposed to one that reads wrong, is no damage:
+// reads are tried again, and a write ends in ErrOutcomeUnknown, after which a
+// new Open may get over it. bbolt reads its pages from a mapping, where an error
+// of the disk is a fault; segment.go says how each is turned into an error.
+//
 // A damaged block whose header is sound can be restored: its stored bytes are
 // made again by whoever knows where they came from, and taken only if they
 // have the header's checksum. If the pages of a segment do not lead to its
