@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,27 +195,84 @@ func (w *world) restored(way Way) (*bucket.Result, error) {
 	}, honest)
 }
 
-// salvaged is a trial: the head is damaged so that its state can still be read,
-// and the power fails while spool repair makes a new one.
-func (w *world) salvaged(way Way) (*bucket.Result, error) {
-	ctx, cancel := context.WithTimeout(w.ctx, onceLimit)
+// repairCommand returns what runs spool repair and returns what it says.
+func (w *world) repairCommand(ctx context.Context) func(args ...string) string {
+	return func(args ...string) string {
+		out, _ := exec.CommandContext(ctx, w.Agent.Binary, append([]string{"spool", "repair", "--config", w.Agent.Config}, args...)...).CombinedOutput()
+		return string(out)
+	}
+}
+
+// needRepair flips a bit so that the head is refused and its state can still be
+// read. It reports false if it finds none in half of onceLimit.
+func (w *world) needRepair(command func(args ...string) string) bool {
+	for began := time.Now(); time.Since(began) < onceLimit/2; {
+		undo := w.flip(leafPage)
+		if undo == nil {
+			return false
+		}
+		if strings.Contains(command(), "the head is damaged, its state can be read") {
+			return true
+		}
+		undo()
+	}
+	return false
+}
+
+// keptRestored is a trial: blocks are restored while the store is away, then the
+// head is damaged and repaired, and the logs that they were made from are gone.
+func (w *world) keptRestored(kept *atomic.Int64) (*bucket.Result, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, 2*onceLimit)
 	defer cancel()
 	if err := w.backlog(ctx); err != nil {
 		return nil, err
 	}
-	command := func(args ...string) string {
-		out, _ := exec.CommandContext(ctx, w.Agent.Binary, append([]string{"spool", "repair", "--config", w.Agent.Config}, args...)...).CombinedOutput()
-		return string(out)
+	w.flip(dataPage)
+	w.refuse.Store(true)
+	p, err := w.Agent.Run(nil)
+	if err != nil {
+		return nil, err
 	}
-	for tries := 0; ; tries++ {
-		undo := w.flip(leafPage)
-		if undo == nil || tries == 200 {
-			return &bucket.Result{}, nil // no bit of this head is one for repair
+	restored := false
+	for began := time.Now(); !restored && time.Since(began) < 5*time.Second; time.Sleep(20 * time.Millisecond) {
+		text, _ := os.ReadFile(w.Agent.Log)
+		restored = strings.Contains(string(text), "restored bit for bit")
+	}
+	p.Kill()
+	if !restored { // the page was free
+		return &bucket.Result{}, nil
+	}
+	w.refuse.Store(false)
+	command := w.repairCommand(ctx)
+	if !w.needRepair(command) {
+		return &bucket.Result{}, nil
+	}
+	if out := command("--salvage"); !strings.Contains(out, "0 blocks of unacked chunks are missing") {
+		return &bucket.Result{}, nil // it hit a block, too
+	}
+	for _, s := range w.streams {
+		if err := os.Remove(s.Name); err != nil {
+			return nil, err
 		}
-		if strings.Contains(command(), "the head is damaged, its state can be read") {
-			break
-		}
-		undo()
+	}
+	kept.Add(1)
+	if _, err := w.Agent.Once(ctx); err != nil {
+		return nil, err
+	}
+	return w.Compare(w.ctx, w.streams)
+}
+
+// salvaged is a trial: the head is damaged so that its state can still be read,
+// and the power fails while spool repair makes a new one.
+func (w *world) salvaged(way Way) (*bucket.Result, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, 2*onceLimit)
+	defer cancel()
+	if err := w.backlog(ctx); err != nil {
+		return nil, err
+	}
+	command := w.repairCommand(ctx)
+	if !w.needRepair(command) {
+		return &bucket.Result{}, nil
 	}
 	step := w.disk.Steps() + 1 + w.rnd.IntN(25)
 	w.disk.Before(func(e Event) Verdict {
@@ -262,6 +321,12 @@ func TestFlips(t *testing.T) {
 		c := class{name: "state: a bit flips in " + string(k)}
 		c.run(t, max(2, trials()/4), binary, func(w *world, _ int) (*bucket.Result, error) { return w.flipped(k) })
 		c.row(t)
+	}
+	var kept atomic.Int64
+	c := class{name: "state: restored blocks, then spool repair, and no logs"}
+	c.run(t, max(4, trials()/2), binary, func(w *world, _ int) (*bucket.Result, error) { return w.keptRestored(&kept) })
+	if c.row(t); kept.Load() == 0 {
+		t.Error("no head with restored blocks was repaired")
 	}
 	for name, trial := range map[string]func(w *world, way Way) (*bucket.Result, error){
 		"state: block data flips, then a cut while it is restored": (*world).restored,
