@@ -38,13 +38,14 @@ type event struct {
 // collector is a handler that keeps everything, like a spool whose batches may
 // be cut anywhere by a crash. It checks what every span has to keep to.
 type collector struct {
-	mark   int // bytes that are left out where a file begins
-	mu     sync.Mutex
-	log    []event
-	maxLen int // MaxLineSize
-	err    error
-	change chan struct{} // closed at the next call
-	onSpan func(*Span)
+	unwraps bool // data is not the bytes of the file
+	mark    int  // bytes that are left out where a file begins
+	mu      sync.Mutex
+	log     []event
+	maxLen  int // MaxLineSize
+	err     error
+	change  chan struct{} // closed at the next call
+	onSpan  func(*Span)
 }
 
 func newCollector(maxLen int) *collector {
@@ -65,7 +66,7 @@ func (c *collector) Span(_ context.Context, s *Span) error {
 	if err := p.UnmarshalBinary(s.Position); err != nil {
 		return err
 	}
-	if p.File != s.File || p.Path != s.Path || p.Path != "" && p.Offset != s.To || s.To-s.From != int64(len(s.Data)) {
+	if p.File != s.File || p.Path != s.Path || p.Path != "" && p.Offset != s.To || !c.unwraps && s.To-s.From != int64(len(s.Data)) {
 		return fmt.Errorf("span %d [%d, %d) of %s does not fit its position %+v", s.File, s.From, s.To, s.Path, p)
 	}
 	if s.Cut && (len(s.Data) == 0 || len(s.Data)%c.maxLen != 0) {

@@ -353,7 +353,12 @@ func (t *Tailer) restore(in *input, p Position) {
 	f.name = cmp.Or(p.Real, p.Path)
 	f.fam = in.family(homeOf(f.name))
 	f.fam.restored = true
-	if f.held = len(p.Carry) > 0; f.held {
+	if n := len(p.Carry); n > 0 && in.Unwrap == nil {
+		f.pos.Carry = nil
+		in.lost.Add(int64(n))
+		t.log.Warn("a piece of a line is lost: lines of this input are not of containers any more", "input", in.Name, "path", p.Path, "bytes", n)
+	}
+	if f.held = len(f.pos.Carry) > 0; f.held {
 		f.heldAt = t.now()
 		t.tended[f] = struct{}{}
 	}

@@ -74,11 +74,14 @@ func (t *Tailer) takeOver(ctx context.Context, f *file) (bool, error) {
 	}
 	before := f.fam.live[i-1]
 	if before.pos.Packed == 0 && t.openFile(before) {
-		if now, err := statFD(before.fd); err == nil && now.size > before.pos.Offset {
+		if now, err := statFD(before.fd); err == nil && now.size > before.size {
 			t.enqueue(before)
 			t.enqueue(f)
 			return false, nil
 		}
+	}
+	if before.size > before.pos.Offset { // it ends within a line of the file
+		return true, nil
 	}
 	return true, t.lend(ctx, before, f)
 }
