@@ -19,6 +19,7 @@ type Mounted struct {
 	*Disk
 	fuse.RawFileSystem
 	server *fuse.Server
+	dir    string
 
 	handle  atomic.Uint64
 	handles sync.Map // number -> *bool: whether it was written by
@@ -26,7 +27,7 @@ type Mounted struct {
 
 // Mount mounts d at dir. It fails without FUSE or without the right to mount.
 func Mount(d *Disk, dir string) (*Mounted, error) {
-	m := &Mounted{Disk: d, RawFileSystem: fuse.NewDefaultRawFileSystem()}
+	m := &Mounted{Disk: d, RawFileSystem: fuse.NewDefaultRawFileSystem(), dir: dir}
 	server, err := fuse.NewServer(m, dir, &fuse.MountOptions{FsName: "power", DirectMountStrict: true, DisableReadDirPlus: true, AllowOther: true})
 	if err != nil {
 		return nil, err
@@ -36,11 +37,15 @@ func Mount(d *Disk, dir string) (*Mounted, error) {
 	return m, server.WaitMount()
 }
 
-// Unmount takes it away. Nobody may have files of it open.
+// Unmount takes it away, and waits until nobody has files of it open: the kernel
+// closes those of a killed process a moment after its end, and other mount
+// namespaces keep theirs.
 func (m *Mounted) Unmount() error {
-	err := m.server.Unmount()
+	if err := syscall.Unmount(m.dir, syscall.MNT_DETACH); err != nil {
+		return err
+	}
 	m.server.Wait()
-	return err
+	return nil
 }
 
 // DropCaches has the kernel forget what it has of all files in memory, so that

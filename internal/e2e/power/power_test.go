@@ -101,6 +101,15 @@ func TestPowerCuts(t *testing.T) {
 		})
 		c.row(t)
 	}
+}
+
+// Case: the power fails after kills, whose traces only memory has, and while the
+// store takes objects.
+func TestKillsAndCuts(t *testing.T) {
+	need(t)
+	header()
+	binary := binaryPath(t, "spoolship")
+	all := steps(t, binary)
 	c := class{name: "state: one or two kills, then a cut"}
 	c.run(t, max(1, trials()/3), binary, func(w *world, _ int) (*bucket.Result, error) {
 		first := 1 + w.rnd.IntN(all)
