@@ -37,9 +37,10 @@ type Options struct {
 	Logger  *slog.Logger // nil means discard
 	Version string       // shown in status
 
-	Once         bool // ship what is there, then return
-	FlushPartial bool // with Once: last lines without newline too
-	Drain        bool // when ctx ends, ship what is spooled before Run returns
+	Once         bool          // ship what is there, then return
+	FlushPartial bool          // with Once: last lines without newline too
+	Drain        bool          // when ctx ends, ship what is spooled before Run returns
+	DrainTimeout time.Duration // how long that may take; 0: for ever
 
 	// Hook is called with the name of each durable step; an error is treated
 	// as the step's failure. Tests crash the process there.
@@ -89,6 +90,9 @@ func New(o Options) (*Agent, error) {
 		o: o, health: newHealth(o.Logger), losses: newLossLog(o.Logger), started: time.Now(),
 		opening: pulse{loop: "spool"}, hearts: hearts{limit: stuckAfter}, over: make(chan struct{}),
 		counters: make(map[string]*inputCounters), paused: make(map[string]time.Time), past: make(map[string]tailer.InputStats),
+	}
+	if o.Once {
+		a.health.hurry()
 	}
 	su, err := a.newSetup(o.Config, o.Sink)
 	if err != nil {

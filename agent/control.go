@@ -164,12 +164,14 @@ func (a *Agent) awaitAcks(ctx context.Context, last uint64) error {
 
 // unflushed is what a flush returns that did not end in time.
 func (a *Agent) unflushed(ctx context.Context, why string) error {
-	st := a.Status()
 	if why == "" {
-		why = fmt.Sprintf("%d objects are not in the bucket yet", st.SealedChunks)
+		why = fmt.Sprintf("%s not in the bucket yet", plural(int64(a.Status().SealedChunks), "object"))
 	}
-	if len(st.Problems) > 0 {
-		why += fmt.Sprintf(" (%s: %s)", st.Problems[0].Title(), st.Problems[0].Error)
+	errs := []error{fmt.Errorf("%s: %w", why, ctx.Err())}
+	if s := a.current.Load(); s != nil {
+		for _, line := range a.left(s) {
+			errs = append(errs, errors.New(line))
+		}
 	}
-	return fmt.Errorf("%s: %w", why, ctx.Err())
+	return errors.Join(errs...)
 }

@@ -59,7 +59,7 @@ func TestFlushSaysWhatIsLeft(t *testing.T) {
 	start(t, a)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := a.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "1 objects are not in the bucket yet: context deadline exceeded" {
+	if err := a.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "1 object not in the bucket yet: context deadline exceeded\ninput app: 1 chunk of 10 records, 230 B, not in the bucket" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -184,6 +184,23 @@ func (h *health) of(cause string) string {
 	return ""
 }
 
+// hurry has problems that last logged again soon: somebody waits for the end.
+func (h *health) hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.remind = remindOnce
+	for _, p := range h.now {
+		p.again = remindOnce
+	}
+}
+
+// clear drops what is known of a cause, as somebody will look anew.
+func (h *health) clear(cause string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.now, func(of problem, _ *Problem) bool { return of.cause == cause })
+}
+
 // newest returns the part that failed last.
 func (p *Problem) newest() (part string) {
 	last := int64(-1)

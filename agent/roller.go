@@ -22,14 +22,17 @@ import (
 type roller struct {
 	spool  *spool.Spool
 	maxAge func(input string) time.Duration
-	pulse  pulse
+	// blocked reports whether an input's files are not read because of what is in the
+	// spool: what is open of it would wait in vain for more. nil: none is.
+	blocked func(input string) bool
+	pulse   pulse
 }
 
 // due returns when c has to be sealed. A chunk that was opened in the future, as
 // after a clock was set back, is due at once.
 func (r *roller) due(c *spool.Chunk, now time.Time) time.Time {
 	age := r.maxAge(c.Input)
-	if c.Opened.After(now.Add(age)) {
+	if c.Opened.After(now.Add(age)) || r.blocked != nil && r.blocked(c.Input) {
 		return now
 	}
 	return nextPoint(c.Opened, age, phase(c.Queue+"/"+c.Input, age))

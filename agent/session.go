@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,8 +15,8 @@ import (
 	"github.com/spoolship/spoolship/tailer"
 )
 
-// ErrIncomplete is how a run with Once ends that was told to stop before
-// everything was shipped.
+// ErrIncomplete is returned by Run with Once when it is stopped before everything was
+// shipped, and with Drain when that takes longer than DrainTimeout.
 var ErrIncomplete = errors.New("stopped before everything was shipped; the rest is in the spool and its files")
 
 // ErrUnread is how a run with Once ends that could not read everything.
@@ -29,6 +30,7 @@ type session struct {
 	intake  *intake
 	roller  *roller
 	shipper *shipper
+	share   *share   // nil: nothing is shared
 	pulses  []*pulse // of the loops
 
 	deliveries *deliveries
@@ -113,6 +115,12 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 		s.deliveries.lost, s.deliveries.files = before.deliveries.lost, before.deliveries.files
 	}
 	o.Delivered = func(input int, files []uint64) []uint64 { return s.deliveries.of(input, c.Inputs[input].Name, files) }
+	s.share = newShare(sp, su, a.health, s.intake)
+	a.health.clear(causeBlocked)
+	s.share.look()
+	if s.share != nil {
+		o.Blocked = s.share.blocked
+	}
 	if s.tailer, err = tailer.New(o, s.intake); err != nil {
 		return nil, err
 	}
@@ -126,7 +134,7 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 		}
 		return c.Chunk // an input that was removed from the configuration
 	}
-	s.roller = &roller{spool: sp, pulse: pulse{loop: "roller"}, maxAge: func(input string) time.Duration { return time.Duration(lookup(input).MaxAge) }}
+	s.roller = &roller{spool: sp, blocked: s.share.blocks, pulse: pulse{loop: "roller"}, maxAge: func(input string) time.Duration { return time.Duration(lookup(input).MaxAge) }}
 	s.shipper = &shipper{
 		spool: sp, sink: su.sink, log: a.o.Logger, health: a.health, hook: a.o.Hook, done: &a.uploads, losses: a.losses,
 		conditional: c.S3.Conditional,
@@ -223,14 +231,17 @@ func (s *session) run(agentCtx, ctx context.Context, a *Agent) error {
 		defer stopShipping()
 		defer context.AfterFunc(ctx, func() {
 			if finish() {
+				a.health.hurry()
+				if a.o.Drain && a.o.DrainTimeout > 0 {
+					time.AfterFunc(a.o.DrainTimeout, func() {
+						stopShipping()
+						s.expire(agentCtx, cancel)
+					})
+				}
 				return
 			}
 			stopShipping()
-			timeout := time.Duration(s.setup.cfg.Agent.ShutdownTimeout)
-			if agentCtx.Err() == nil {
-				timeout = min(timeout, renewWait)
-			}
-			time.AfterFunc(timeout, cancel) // uploads that run may end until then
+			s.expire(agentCtx, cancel) // uploads that run may end until then
 		})()
 		return s.shipper.Run(work, stop, sealed)
 	})
@@ -243,20 +254,41 @@ func (s *session) run(agentCtx, ctx context.Context, a *Agent) error {
 		a.growth.watch(rolling, s.spool)
 		return nil
 	})
+	if s.share != nil {
+		g.Go(func() error {
+			s.share.watch(rolling)
+			return nil
+		})
+	}
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // the stop's deadline; what was not finished is done after the next start
 	}
-	if err == nil && a.o.Once {
+	switch {
+	case err != nil || ctx.Err() != nil && agentCtx.Err() == nil: // failed, or goes on with another setup
+	case a.o.Once:
 		err = s.complete(ctx, a)
+	case a.o.Drain && s.spool.Len() > 0:
+		err = a.incomplete(s)
+	case s.spool.Len() > 0:
+		a.o.Logger.Info("not uploaded yet; the next start goes on", "left", strings.Join(a.left(s), "; "))
 	}
 	return err
+}
+
+// expire ends what still runs when a stop has taken long enough.
+func (s *session) expire(agentCtx context.Context, cancel func()) {
+	timeout := time.Duration(s.setup.cfg.Agent.ShutdownTimeout)
+	if agentCtx.Err() == nil {
+		timeout = min(timeout, renewWait)
+	}
+	time.AfterFunc(timeout, cancel)
 }
 
 // complete says what a run with Once has left undone.
 func (s *session) complete(ctx context.Context, a *Agent) error {
 	if ctx.Err() != nil || s.spool.Len() > 0 {
-		return ErrIncomplete
+		return a.incomplete(s)
 	}
 	a.tellLeft(s.tailer.Left())
 	if n := s.shipper.done.snapshot().Tombstones; n > 0 {

@@ -82,7 +82,8 @@ func (st *Status) state() State {
 // InputStatus is the part of one input.
 type InputStatus struct {
 	Name     string    `json:"name"`
-	Paused   time.Time `json:"paused,omitzero"` // since when it is not read
+	Paused   time.Time `json:"paused,omitzero"`  // since when it is not read
+	Blocked  time.Time `json:"blocked,omitzero"` // since when it is not read, as too much of it is in the spool
 	Files    int       `json:"files"`
 	Open     int       `json:"open"`
 	Ignored  int       `json:"ignored"` // not written to for ignore_older
@@ -138,7 +139,7 @@ func (a *Agent) look() Status {
 		addStats(&t, &sum)
 		st.LagBytes += t.Lag
 		st.Inputs = append(st.Inputs, InputStatus{
-			Name: t.Name, Paused: paused[t.Name], Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag, LagSince: earlier(t.Behind, s.intake.waits.since(i)),
+			Name: t.Name, Paused: paused[t.Name], Blocked: s.share.blockedSince(i), Files: t.Files, Open: t.Open, Ignored: t.Ignored, LagBytes: t.Lag, LagSince: earlier(t.Behind, s.intake.waits.since(i)),
 			Bytes: n.bytes.Load(), Records: n.records.Load(), Parts: n.parts.Load(), Invalid: n.invalid.Load(), Empty: n.empty.Load(),
 			Untimed: n.untimed.Load(), Overflow: n.overflow.Load(),
 			Rotations: t.Rotations, Truncations: t.Truncations, LostBytes: t.LostBytes, SkippedNULs: t.SkippedNULs, Removed: t.Removed, Errors: t.Errors, MoreErrors: t.MoreErrors,

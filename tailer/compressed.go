@@ -133,7 +133,7 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 	}
 	if f := fam.unread(o); f != nil {
 		t.sight.open = true
-		return f.drained || in.Paused, nil // what is whole of it will be read at once
+		return f.drained || t.unread(in), nil // what is whole of it will be read at once
 	}
 	s := t.survey(in, fam, o)
 	switch {

@@ -96,6 +96,7 @@ func (f *file) wholeEvents(data []byte) (n, parts int, broken bool) {
 func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 	turns := t.queue
 	t.queue = nil
+	t.blocked = false
 	t.noteBehind(turns)
 	defer t.noteAtEnd()
 	for i, f := range turns {
@@ -103,8 +104,12 @@ func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 		if f.pos.Done || f.replaced {
 			continue
 		}
-		if f.in.Paused {
+		if t.unread(f.in) {
 			t.watchOnly(f)
+			if !f.in.Paused {
+				t.blocked = true
+				t.enqueue(f)
+			}
 			continue
 		}
 		if f.gated() {
@@ -122,7 +127,12 @@ func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 	return t.surveySome() || progress, nil
 }
 
-// watchOnly holds a file of a paused input open and notes how much there is to read.
+// unread reports whether nothing is read of an input just now.
+func (t *Tailer) unread(in *input) bool {
+	return in.Paused || t.o.Blocked != nil && t.o.Blocked(in.index)
+}
+
+// watchOnly holds a file of an input that is not read open and notes how much there is to read.
 func (t *Tailer) watchOnly(f *file) {
 	if t.openFile(f) {
 		if i, err := statFD(f.fd); err == nil && i.size >= f.size { // a scan sees to the rest
@@ -249,7 +259,7 @@ func (t *Tailer) hold(f *file, from int64, held bool) {
 // release hands on whole lines at the end of f that have waited long enough
 // for the rest of their event.
 func (t *Tailer) release(ctx context.Context, f *file) error {
-	if f.in.Paused || f.gated() || !t.openFile(f) {
+	if t.unread(f.in) || f.gated() || !t.openFile(f) {
 		return nil
 	}
 	data, _, err := t.block(f)

@@ -21,7 +21,7 @@ func (t *Tailer) Run(ctx context.Context) error {
 			}
 			return err
 		}
-		if t.o.Once && t.wakeAt.IsZero() && !t.asked {
+		if t.o.Once && t.wakeAt.IsZero() && !t.asked && !t.blocked {
 			return t.flush(ctx)
 		}
 		t.rest(ctx)
@@ -169,7 +169,7 @@ func (t *Tailer) still(f *file) bool {
 	if f.atEnd && !f.grown && !f.rotated {
 		long = min(long, closeRead)
 	}
-	return !f.waiting && !f.in.Paused && t.polled.Sub(f.active) >= long
+	return !f.waiting && !t.unread(f.in) && t.polled.Sub(f.active) >= long
 }
 
 // flush ends what is read once: nobody waits for the rest of an event. That of an

@@ -152,6 +152,11 @@ type Options struct {
 	// once a scan and input. nil: nothing is deleted.
 	Delivered func(input int, files []uint64) []uint64
 
+	// Blocked, if set, reports whether an input is not to be read just now: it is as
+	// if it were paused. Run's goroutine asks before each block of a file, and again
+	// within PollInterval; with Once it waits for the end of that.
+	Blocked func(input int) bool
+
 	// Pulse, if set, is called by Run's goroutine: with true before each piece of
 	// work, a block of a file or a directory, and with false before waiting for
 	// something to happen. Calls of the handler are work.
@@ -179,6 +184,7 @@ type Tailer struct {
 	ready   chan struct{}
 	watch   *watcher
 	queue   []*file // files that may have something to read
+	blocked bool    // some of them were not read in the last round, as their input was blocked
 	tended  map[*file]struct{}
 	open    lru
 	streams int       // compressed files being read

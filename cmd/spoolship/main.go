@@ -40,7 +40,7 @@ Exit codes:
   2   the command line or the configuration is wrong
   3   done in part: damage was found, or a run was stopped before all was shipped
   4   the state directory vanished while the agent ran: the unit starts no other
-  75  try again later: another process has the state directory, or no agent answers
+  75  try again later: it took longer than --timeout, another process has the state directory, or no agent answers
 `
 
 func main() { os.Exit(run(os.Args[1:])) }

@@ -21,6 +21,7 @@ import (
 
 func newRun() *cobra.Command {
 	var o agent.Options
+	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Follow the files and ship their lines",
@@ -30,12 +31,16 @@ neither does SIGKILL.
 
 With --drain a stop ships everything that is spooled first, however long that
 takes; a second signal ends it at once. With --once it ships what is there and
-exits 0 when all of it is in the bucket.
+exits 0 when all of it is in the bucket. --timeout bounds both: what is left then
+is named by input, with the reason, and the exit code is 75. Nothing of it is lost.
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.FlushPartial && !o.Once {
 				return usage(errors.New("--flush-partial goes with --once"))
+			}
+			if timeout < 0 || timeout > 0 && !o.Once && !o.Drain {
+				return usage(errors.New("--timeout goes with --once or --drain, and is above 0"))
 			}
 			if o.Drain && o.Once {
 				return usage(errors.New("--drain goes without --once"))
@@ -48,11 +53,24 @@ exits 0 when all of it is in the bucket.
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), path, c, cmd.ErrOrStderr(), o)
+			ctx := cmd.Context()
+			if o.Drain {
+				o.DrainTimeout = timeout
+			} else if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, timeout)
+				defer cancel()
+			}
+			err = runAgent(ctx, path, c, cmd.ErrOrStderr(), o)
+			if errors.Is(err, agent.ErrIncomplete) && (o.Drain || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+				return &exitError{err: err, code: exitTemporary, hint: "run it again to ship the rest; it is kept in [agent] state_dir and the files"}
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&o.Once, "once", false, "ship what is there, then exit")
 	cmd.Flags().BoolVar(&o.Drain, "drain", false, "when told to stop, ship what is spooled first")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "with --once or --drain: how long that may take, such as 10m; 0 is no limit")
 	cmd.Flags().BoolVar(&o.FlushPartial, "flush-partial", false, "with --once: ship last lines that have no newline yet, too")
 	return cmd
 }

@@ -164,9 +164,9 @@ func (w *world) cannotShip(says []string) {
 	w.sealed(2)
 	eventually(w.t, "bad health after many attempts", func() bool {
 		s, code := w.status()
-		return code == 1 && s.Uploads.Failures >= 8 && len(s.Problems) == 1
+		return code == 1 && s.Uploads.Failures >= 5 && len(s.Problems) == 1
 	})
-	p.complaint(append(says, "level=ERROR", "upload: ")...)
+	p.complaint(append(says, "level=ERROR", "upload of app: ")...)
 	status := w.command("status").exits(1)
 	head, _, _ := strings.Cut(status.out.String(), "\n\n")
 	if !strings.HasPrefix(head, "degraded: ") || !containsAll(head, unquoted(says)) {
