@@ -238,7 +238,7 @@ func TestStoreComesBack(t *testing.T) {
 	p := w.follow()
 	p.prints("level=ERROR", "AccessDenied")
 	w.answers(nil)
-	p.prints("upload: fine again", "failures=")
+	p.prints("upload of app: fine again", "failures=")
 	eventually(t, "good health", func() bool {
 		s, code := w.status()
 		return code == 0 && s.Uploads.Records == 100
