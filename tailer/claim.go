@@ -42,14 +42,14 @@ func (t *Tailer) claim(ctx context.Context, in *input, homes []string, l *listin
 			}
 		}
 	}
-	t.noteLeft(in, homes)
+	t.noteVanished(in, homes)
 	return nil
 }
 
-// noteLeft notes by when the files that have just lost their last name had lost it:
+// noteVanished notes by when the files that have just lost their last name had lost it:
 // that changed their directory. Births are compared with it, so it is a time of
 // the file system, not of this machine.
-func (t *Tailer) noteLeft(in *input, homes []string) {
+func (t *Tailer) noteVanished(in *input, homes []string) {
 	for _, home := range homes {
 		fam := in.families[home]
 		for _, all := range [...][]*file{fam.live, fam.done} {
@@ -271,6 +271,9 @@ func (t *Tailer) found(ctx context.Context, f *file, o *seen) error {
 		t.problem(f.in, f.name, f.packed.problem) // it still is one
 	}
 	f.checked = true
+	if f.rotated && f.atEnd && f.size > f.pos.Offset && !f.pos.Done {
+		t.tended[f] = struct{}{} // a younger file may be there by now
+	}
 	if f.gated() {
 		f.setSize(&o.info) // no turn will do it: what waits is to be seen as lag
 	}

@@ -140,7 +140,8 @@ func (t *Tailer) packedNewcomer(ctx context.Context, in *input, fam *family, o *
 	case s == nil && o.doubt:
 		return true, nil
 	case s == nil:
-		return false, nil
+		under := in.surveys[o.id]
+		return under != nil && !under.patient(), nil
 	}
 	if s.broken() && !t.steady(in, o) {
 		t.sight.open = true

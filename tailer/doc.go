@@ -88,6 +88,8 @@
 //	the same bytes again              made after the finished file      followed  TestSameReportAgain,
 //	                                  was gone, or younger by name                TestSameReportUnderItsName
 //	rotated on another machine        copied late, with its old time    followed  TestRotatedElsewhere
+//	written to under a rotated name   found under it, nothing rotated   drain     TestLiveUnderRotatedName
+//	a log appended to its archive     the growth has the log's bytes    skipped   TestAppendedToArchive
 //	planted by another user           neither root's nor the owner's    none      TestPlantedCopies
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory
@@ -104,7 +106,7 @@
 //
 // drain means: read it to its end, keep following it while it grows, and when
 // it has been still for CloseInactive, hand on its last bytes even if they lack
-// a newline; while something that can't be read may be its copy, it is closed
+// a newline, unless the file may be written to under that name; while something that can't be read may be its copy, it is closed
 // then, but not finished, for that copy would pass for a new file. giveUp means
 // that bytes are counted as lost. While anything is waited for, no younger
 // generation of the family is read; only what can't be read does not hold up
@@ -187,6 +189,10 @@
 // of a known file is that file. While one is under way no younger generation is
 // followed. A copy is not decided on while what it is made from is there and it
 // has changed within RotateWait.
+//
+// A decompressor is a coroutine that rests where its share of a turn is over, even
+// in the midst of a read; what decompresses to nothing for 64 MiB counts as damaged.
+// Two surveys are open at a time, and nobody waits for one after 64 MiB of content.
 //
 // Reading starts at the beginning and checks the prefix CRC on its way to the
 // offset; two files at most are read at a time, as each costs the memory of a decompressor

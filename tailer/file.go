@@ -49,6 +49,7 @@ type file struct {
 	doubt    bool // what can't be read now may be its rest
 	failed   bool // the last attempt to read it failed
 	queued   bool
+	appended *appended // nil: nothing was
 	packed   unpacked
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
 )
 
 // frame returns how much of data, which starts at a line or part, is to be
@@ -151,7 +152,7 @@ func (f *file) gated() bool {
 		if g == f {
 			return false
 		}
-		if g.rotated && !g.drained {
+		if g.rotated && !g.drained && (g.pos.Packed == 0 || g.pos.Offset < maxPatience) {
 			return true
 		}
 	}
@@ -221,6 +222,14 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 	if unread && !bytes.HasPrefix(data, f.begun) {
 		t.replace(f)
 		return true, nil
+	}
+	switch what, err := t.skipAppended(ctx, f, data); {
+	case err != nil:
+		return t.unreadable(f, err)
+	case what != own:
+		f.drained = true // the log may be read meanwhile
+		t.enqueue(f)
+		return what == skipped, nil
 	}
 	n, parts, broken := f.frame(data)
 	f.begun = f.begun[:0]
@@ -500,14 +509,37 @@ func (t *Tailer) end(ctx context.Context, f *file) error {
 		return err
 	}
 	f.setSize(&i)
-	if i.links == 0 && f.doubt {
+	switch {
+	case i.links == 0 && f.doubt:
 		return t.leave(ctx, f, data)
+	case i.links > 0 && len(data) > 0 && f.mayBeLive():
+		t.closeFile(f)
+		delete(t.tended, f)
+		return nil
 	}
 	if i.links == 0 {
 		t.unindex(f)
 		f.pos.Ino = 0
 	}
 	return t.finish(ctx, f, data, false)
+}
+
+// mayBeLive reports whether f, which has a rotated name, may be written to under
+// that name: it was found under it, no younger one of its kind is there, and the
+// file that has no such name was not rotated so far. A line that is written in two
+// goes is not torn then.
+func (f *file) mayBeLive() bool {
+	o := f.seen
+	return o != nil && !f.fam.rotates() && o.matched && o.path == f.pos.Path && !slices.ContainsFunc(f.fam.seen, func(s *seen) bool {
+		return !s.home && s.matched && rotationNumber(o.real) < 0 && compareAge(o.real, s.real) < 0
+	})
+}
+
+// rotates reports whether a file that was found at home has left it.
+func (fam *family) rotates() bool {
+	return slices.ContainsFunc(slices.Concat(fam.live, fam.done), func(f *file) bool {
+		return f.pos.Path == fam.home && (f.seen == nil || !f.seen.home)
+	})
 }
 
 // leave hands on the last bytes of a deleted file and closes it, but does not

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +18,7 @@ type survey struct {
 	in   *input
 	path string
 	info     // of the compressed file: another size or time is another survey
-	fd   int // -1: closed
+	fd   int // -1: not open
 	u    *unpacker
 	pos  Position // after the content so far, from its start
 	asks []*ask
@@ -72,17 +73,14 @@ func (t *Tailer) survey(in *input, fam *family, o *seen) *survey {
 		s = nil
 	}
 	if s == nil {
-		fd, err := t.openSeen(o)
-		if err != nil {
-			o.doubt = true
-			t.problem(in, o.real, err)
-		}
-		if err != nil || fd < 0 {
-			return nil
-		}
-		s = newSurvey(in, o, fd, suspects)
+		s = newSurvey(in, o, suspects)
 		in.surveys[o.id] = s
-		t.surveys = append(t.surveys, s)
+		if len(suspects) == 0 { // whether it is compressed at all can be told at once
+			t.openSurvey(s)
+			s.close()
+		} else {
+			t.surveys = append(t.surveys, s)
+		}
 	}
 	s.used = t.phase
 	switch {
@@ -127,8 +125,8 @@ func (s *survey) of(f *file) *ask {
 	return nil
 }
 
-func newSurvey(in *input, o *seen, fd int, suspects []*file) *survey {
-	s := &survey{in: in, path: o.real, info: o.info, fd: fd}
+func newSurvey(in *input, o *seen, suspects []*file) *survey {
+	s := &survey{in: in, path: o.real, info: o.info, fd: -1}
 	for _, f := range suspects {
 		p := &f.pos
 		a := &ask{file: p.File, offset: p.Offset, base: p.Base, live: !p.Done}
@@ -142,19 +140,16 @@ func newSurvey(in *input, o *seen, fd int, suspects []*file) *survey {
 		}
 	}
 	slices.SortStableFunc(s.todo, func(a, b checkpoint) int { return compare(a.Offset, b.Offset) })
-	s.u, s.end = newUnpacker(fd, o.packed)
-	s.wants()
 	return s
 }
 
 func (s *survey) close() {
-	if s.fd < 0 {
-		return
-	}
 	if s.u != nil {
 		s.u.close()
 	}
-	unix.Close(s.fd)
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+	}
 	s.u, s.fd = nil, -1
 	if s.end == nil {
 		s.end = errEnough // whoever has it in a list is done with it
@@ -172,6 +167,22 @@ func (s *survey) wants() {
 		}
 	}
 	s.end = errEnough
+}
+
+// open begins to decompress; only then does a survey need a descriptor.
+func (t *Tailer) openSurvey(s *survey) {
+	fd, err := t.openSeen(&seen{info: s.info, real: s.path})
+	switch {
+	case err != nil:
+		s.end = err
+	case fd < 0: // the scan that was asked for finds out
+		s.end = errEnough
+		delete(s.in.surveys, s.id)
+	default:
+		s.fd = fd
+		s.u, s.end = newUnpacker(fd, packingOf(s.path))
+		s.wants()
+	}
 }
 
 // step goes on by at most len(b) bytes.
@@ -239,26 +250,48 @@ func (s *survey) whole() bool { return errors.Is(s.end, io.EOF) }
 // broken says whether it ended before that.
 func (s *survey) broken() bool { return !s.whole() && !errors.Is(s.end, errEnough) }
 
-// surveySome gives the first of the surveys that are under way a turn.
+// maxSurveys is how many surveys are open at a time: each costs a descriptor, and
+// the memory of a decompressor.
+const maxSurveys = 2
+
+// surveySome gives one of the surveys that are open a turn.
 func (t *Tailer) surveySome() (progress bool) {
 	for len(t.surveys) > 0 {
-		s := t.surveys[0]
-		if s.fd >= 0 {
+		at := int(t.surveyed % uint64(min(maxSurveys, len(t.surveys))))
+		s := t.surveys[at]
+		if s.end == nil {
+			t.surveyed++
+			if s.fd < 0 {
+				t.openSurvey(s)
+			}
 			s.step(t.buf[:quantum])
 			progress = true
 		}
 		if s.end == nil {
-			return progress
+			return true
 		}
 		s.close()
-		t.surveys = t.surveys[1:]
-		t.asked = true
+		t.surveys = slices.Delete(t.surveys, at, at+1)
+		// A scan that has many to decide about decides about many at once.
+		if t.wakeAt = earliest(t.wakeAt, t.now().Add(surveyWait)); len(t.surveys) == 0 {
+			t.asked = true
+		}
 		if progress {
 			return true
 		}
 	}
 	return progress
 }
+
+// surveyWait is how long a scan waits for more surveys to end.
+const surveyWait = 200 * time.Millisecond
+
+// patient reports whether others may wait for the end of s: what is small is
+// decided about in order, but nobody waits for a file that never ends.
+func (s *survey) patient() bool { return s.pos.Offset < maxPatience }
+
+// maxPatience is how much of a compressed file others wait for, in bytes of content.
+const maxPatience = 64 << 20
 
 // endSurveys lets go of those that the scan that ends now had no use for.
 func (t *Tailer) endSurveys(in *input) {

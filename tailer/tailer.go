@@ -169,28 +169,29 @@ type Options struct {
 
 // Tailer follows the files of all inputs. Run owns all of it but the figures.
 type Tailer struct {
-	o       Options
-	h       Handler
-	log     *slog.Logger
-	inputs  []*input
-	boot    [16]byte
-	booted  int64  // when that was, Unix ns; 0: unknown
-	next    uint64 // next file id
-	buf     []byte // one turn's bytes: anchor, then data
-	scratch []byte // for comparing contents
-	items   []byte // of the span being handed on
-	carry   []byte // of its position
-	encoded []byte // the position of the span being handed on
-	ready   chan struct{}
-	watch   *watcher
-	queue   []*file // files that may have something to read
-	blocked bool    // some of them were not read in the last round, as their input was blocked
-	tended  map[*file]struct{}
-	open    lru
-	streams int       // compressed files being read
-	surveys []*survey // under way, the first gets the turns
-	sight   sight
-	private private
+	o        Options
+	h        Handler
+	log      *slog.Logger
+	inputs   []*input
+	boot     [16]byte
+	booted   int64  // when that was, Unix ns; 0: unknown
+	next     uint64 // next file id
+	buf      []byte // one turn's bytes: anchor, then data
+	scratch  []byte // for comparing contents
+	items    []byte // of the span being handed on
+	carry    []byte // of its position
+	encoded  []byte // the position of the span being handed on
+	ready    chan struct{}
+	watch    *watcher
+	queue    []*file // files that may have something to read
+	blocked  bool    // some of them were not read in the last round, as their input was blocked
+	tended   map[*file]struct{}
+	open     lru
+	streams  int       // compressed files being read
+	surveys  []*survey // under way
+	surveyed uint64    // turns that surveys had
+	sight    sight
+	private  private
 
 	maxDone      int // finished files that an input remembers
 	now          func() time.Time
