@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -105,7 +106,7 @@ func TestStatusSocket(t *testing.T) {
 	if err != nil || int(info.Sys().(*syscall.Stat_t).Gid) != os.Getgid() {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }, DisableKeepAlives: true}}
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }, DisableKeepAlives: true}}
 	for _, c := range []struct {
 		method, path string
 		allowed      bool

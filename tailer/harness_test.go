@@ -227,9 +227,6 @@ func (h *harness) pass(d time.Duration) {
 // step lets the tailer look at everything once.
 func (h *harness) step() { h.pass(poll) }
 
-// settle lets time pass in which all decisions are made and rotated files finished.
-func (h *harness) settle() { h.pass(2 * idle) }
-
 // once runs a tailer with Once to its end.
 func (h *harness) once() *tailer.Tailer {
 	h.t.Helper()

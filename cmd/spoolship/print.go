@@ -19,7 +19,7 @@ import (
 // through printable, so that no file name, key or answer of a store breaks a line
 // or reaches the terminal as anything but text. A value at the start of a line
 // can't set the line's priority in the journal, as "<0>" would.
-func printf(w io.Writer, format string, args ...any) error {
+func printf(w io.Writer, format string, args ...any) {
 	safe := make([]any, len(args))
 	for i, a := range args {
 		safe[i] = safeArg{a}
@@ -28,8 +28,7 @@ func printf(w io.Writer, format string, args ...any) error {
 	if strings.HasPrefix(format, "%") && strings.HasPrefix(text, "<") {
 		text = `\x3c` + text[1:]
 	}
-	_, err := io.WriteString(w, text)
-	return err
+	_, _ = io.WriteString(w, text)
 }
 
 // safeArg formats as the value in it does, as one printable line.

@@ -79,8 +79,8 @@ func TestOutputIsPrintable(t *testing.T) {
 		"problems": func(w *bytes.Buffer) {
 			printError(w, config.Problems{{File: evil, Line: 3, Key: evil, What: evil, Hint: evil}}, "")
 		},
-		"the start of a line": func(w *bytes.Buffer) { _ = printf(w, "%s\n", "<0>kernel: fake") },
-		"quoted":              func(w *bytes.Buffer) { _ = printf(w, "%q %10v\n", []string{evil}, evil) },
+		"the start of a line": func(w *bytes.Buffer) { printf(w, "%s\n", "<0>kernel: fake") },
+		"quoted":              func(w *bytes.Buffer) { printf(w, "%q %10v\n", []string{evil}, evil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer

@@ -100,7 +100,8 @@ const maxLines = 20
 // printReport says what was found, for people.
 func printReport(w io.Writer, r *spool.Report) error {
 	if r.Damage == nil {
-		return printf(w, "ok: %s is sound; spoolship spool verify checks the blocks\n", r.Head)
+		printf(w, "ok: %s is sound; spoolship spool verify checks the blocks\n", r.Head)
+		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	printf(t, "head\t%s\ndamage\t%v\n", r.Head, r.Damage)

@@ -38,7 +38,8 @@ func newVersion() *cobra.Command {
 			if date != "" {
 				line += " of " + date
 			}
-			return printf(cmd.OutOrStdout(), "%s)\n", line)
+			printf(cmd.OutOrStdout(), "%s)\n", line)
+			return nil
 		},
 	}
 }

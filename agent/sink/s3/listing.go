@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
 	"strconv"
 	"unicode/utf8"
 
@@ -26,7 +27,7 @@ func fastListing(stack *middleware.Stack) error {
 	_, err := stack.Deserialize.Swap(id, middleware.DeserializeMiddlewareFunc(id, func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
 		response, ok := out.RawResponse.(*smithyhttp.Response)
-		if err == nil && ok && response.StatusCode == 200 {
+		if err == nil && ok && response.StatusCode == http.StatusOK {
 			var body []byte
 			if body, err = io.ReadAll(response.Body); err == nil {
 				if result := parseListing(body); result != nil {

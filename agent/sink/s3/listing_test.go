@@ -30,7 +30,7 @@ func listed(n int) string {
 // slowly reads a page by the SDK's decoder: what Reader.List looks at of it, or nil.
 func slowly(t testing.TB, page string) *awss3.ListObjectsV2Output {
 	transport := fakeTrip(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(page))}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(page))}, nil
 	})
 	c := awss3.New(awss3.Options{Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, Credentials: aws.AnonymousCredentials{}, RetryMaxAttempts: 1})
 	all, err := c.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("bucket")})
