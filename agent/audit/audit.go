@@ -6,6 +6,7 @@ package audit
 import (
 	"cmp"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,8 @@ type Audit struct {
 	streams    map[streamID]*stream
 	foreign    []Foreign
 	strange    int64
-	tombstones int // named
+	other      int64 // of them, those of the form of an agent's
+	tombstones int   // named
 }
 
 // streamID is what chunks are numbered by.
@@ -120,9 +122,24 @@ func (a *Audit) Add(o *Object) {
 // AddForeign takes in a key that could not be read.
 func (a *Audit) AddForeign(name string, reason error) {
 	a.strange++
+	if agents(name) {
+		a.other++
+	}
 	if len(a.foreign) < maxForeign {
 		a.foreign = append(a.foreign, Foreign{name, reason.Error()})
 	}
+}
+
+// numbers are what every key template has: a queue id or digest, and a chunk number.
+var (
+	hexNumber   = regexp.MustCompile(`(?:^|[^0-9a-f])[0-9a-f]{16}(?:[^0-9a-f]|$)`)
+	chunkNumber = regexp.MustCompile(`(?:^|[^0-9])[0-9]{20}(?:[^0-9]|$)`)
+)
+
+// agents reports whether a key has the form that an agent's keys have under any
+// template.
+func agents(name string) bool {
+	return chunkNumber.MatchString(name) && hexNumber.MatchString(name)
 }
 
 // Sort sorts objects in the order in which their records were spooled: by input,
@@ -152,7 +169,11 @@ type Report struct {
 	// the first 100 of them.
 	ForeignKeys int64     `json:"foreign_keys"`
 	Foreign     []Foreign `json:"foreign,omitempty"`
-	Damage      []Damage  `json:"damage,omitempty"`
+	// OtherTemplates counts those of them that an agent has put under a key template
+	// that the audit was not given: their chunks seem to be missing.
+	OtherTemplates int64 `json:"other_templates,omitempty"`
+
+	Damage []Damage `json:"damage,omitempty"`
 
 	gaps, duplicates int // that are named
 }
@@ -218,7 +239,7 @@ func (a *Audit) Report(states []State) *Report {
 	slices.SortFunc(ids, func(a, b streamID) int {
 		return cmp.Or(strings.Compare(a.input, b.input), strings.Compare(a.queue, b.queue))
 	})
-	r := &Report{ForeignKeys: a.strange, Foreign: a.foreign}
+	r := &Report{ForeignKeys: a.strange, OtherTemplates: a.other, Foreign: a.foreign}
 	for _, id := range ids {
 		s := a.streams[id]
 		if s == nil {

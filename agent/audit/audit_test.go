@@ -237,3 +237,22 @@ func TestLinesThatAreMissing(t *testing.T) {
 		}
 	}
 }
+
+// Keys of an agent under a template that was not given are told from those of others.
+func TestOtherTemplates(t *testing.T) {
+	a := &Audit{}
+	for name, want := range map[string]int64{
+		fmt.Sprintf("p/2026/app-%s-%020d-5-%016x.gz", queueA, 1, 1): 1,
+		fmt.Sprintf("p/%020d/%s/%016x/0.dropped", 2, queueA, 7):     1,
+		"p/other.txt": 0, "p/12345678901234567890/x": 0, "p/00000000000000aa/1": 0, "p/123456789012345678901-00000000000000aa": 0,
+	} {
+		before := a.Report(nil).OtherTemplates
+		a.AddForeign(name, errors.New("not a key of this template"))
+		if got := a.Report(nil).OtherTemplates - before; got != want {
+			t.Errorf("%s: %d, want %d", name, got, want)
+		}
+	}
+	if n := a.Report(nil).ForeignKeys; n != 6 {
+		t.Errorf("%d foreign keys", n)
+	}
+}

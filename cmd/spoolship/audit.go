@@ -65,7 +65,7 @@ Exit codes:
 				return readError(err)
 			}
 			if !state && r.Objects == 0 {
-				return noChunks(src, r.ForeignKeys)
+				return noChunks(src, r.ForeignKeys, r.OtherTemplates)
 			}
 			return printAudit(cmd.OutOrStdout(), src, r, asJSON)
 		},
@@ -175,7 +175,7 @@ func printAudit(w io.Writer, src *source, r *audit.Report, asJSON bool) error {
 	}
 	if !r.Complete {
 		return &exitError{err: fmt.Errorf("%s is not complete: chunks missing: %d, there twice: %d, objects damaged: %d", src, r.Missing, r.Duplicates, len(r.Damage)),
-			code: exitPartial, hint: hintAudit}
+			code: exitPartial, hint: auditHint(r)}
 	}
 	if !asJSON {
 		printf(w, "ok: every chunk up to the newest is there, once\n")
@@ -184,14 +184,36 @@ func printAudit(w io.Writer, src *source, r *audit.Report, asJSON bool) error {
 }
 
 // noChunks is the error of a bucket in which no chunks are.
-func noChunks(src *source, foreign int64) error {
-	return &exitError{
-		err: fmt.Errorf("%s has no chunks, and %d other objects", src, foreign), code: exitFailure,
-		hint: "see the bucket and the prefix, and whether --config names the configuration whose key templates were used",
+func noChunks(src *source, foreign, other int64) error {
+	hint := "see the bucket and the prefix, and whether --config names the configuration whose key templates were used; --key names earlier ones"
+	if other > 0 {
+		hint = otherTemplates(other)
 	}
+	return &exitError{err: fmt.Errorf("%s has no chunks, and %d other objects", src, foreign), code: exitFailure, hint: hint}
 }
 
-const hintAudit = "see who can delete or write there (lifecycle rules, other programs); while an agent ships, --state knows what is still to come"
+// otherTemplates is the hint where an agent has put objects under a key template
+// that is not among those that were tried.
+func otherTemplates(n int64) string {
+	keys := "keys have the form"
+	if n == 1 {
+		keys = "key has the form"
+	}
+	return fmt.Sprintf("%s foreign %s of an agent's, under another key template: name those that were used before with --key 'TEMPLATE', each", humanize.Comma(n), keys)
+}
+
+// auditHint names the most likely cause of what an audit misses.
+func auditHint(r *audit.Report) string {
+	if r.Missing > 0 && r.OtherTemplates > 0 {
+		return otherTemplates(r.OtherTemplates)
+	}
+	for i := range r.Streams {
+		if gaps := r.Streams[i].Gaps; len(gaps) > 0 && gaps[0].First == 1 && gaps[0].Last < r.Streams[i].Newest {
+			return "the first chunks are missing: if the bucket or the prefix was changed, audit the one before, too; else see who can delete there (lifecycle rules, other programs)"
+		}
+	}
+	return "see who can delete or write there (lifecycle rules, other programs); while an agent ships, --state knows what is still to come"
+}
 
 // printStreams prints what is said of each input and queue.
 func printStreams(w io.Writer, r *audit.Report) {

@@ -25,8 +25,9 @@ const bucketHelp = `
 Without an argument it is the bucket, prefix and key templates of the
 configuration. With s3://BUCKET/PREFIX it is those; a slash is put behind the
 prefix if there is none. How the bucket is reached, and the key templates, come
-from the configuration if there is one, else from the AWS environment and the
-default template; the flags go before both. It takes the permissions
+from the configuration if there is one, else from the AWS environment; the flags
+go before both. Objects under a key template of earlier times are read with --key;
+the default template always is. It takes the permissions
 s3:ListBucket on the bucket and s3:GetObject on its objects: see spoolship
 policy iam --read.
 `
@@ -36,6 +37,7 @@ type bucketFlags struct {
 	endpoint, region, profile string
 	pathStyle                 bool
 	requests                  int
+	keys                      []string
 }
 
 func (b *bucketFlags) add(cmd *cobra.Command) {
@@ -44,6 +46,7 @@ func (b *bucketFlags) add(cmd *cobra.Command) {
 	f.StringVar(&b.region, "region", "", "region of the bucket")
 	f.StringVar(&b.profile, "profile", "", "AWS profile whose credentials are used")
 	f.IntVar(&b.requests, "list-requests", 16, "how many folders of the bucket are listed at once, 1 to 256")
+	f.StringArrayVar(&b.keys, "key", nil, "a key `TEMPLATE` that was used before; may be given several times")
 	f.BoolVar(&b.pathStyle, "path-style", false, "put the bucket into the path, not into the host name")
 }
 
@@ -122,7 +125,7 @@ func (b *bucketFlags) open(cmd *cobra.Command, args []string) (*source, error) {
 		s.follow[in.Name] = in.Format == "text" && in.Encoding == "utf-8" && slices.Contains(in.Fields, "file") &&
 			slices.Contains(in.Fields, "offset") && slices.Contains(in.Fields, "message")
 	}
-	if s.layouts, err = layouts(c); err != nil {
+	if s.layouts, err = layouts(c, b.keys); err != nil {
 		return nil, usage(err)
 	}
 	o, err := s3Options(c)
@@ -179,9 +182,10 @@ func parseURL(s string) (bucket, prefix string, err error) {
 	return bucket, prefix, nil
 }
 
-// layouts are the key templates of the inputs, each once, or else the one of
-// [s3]. A template without {input} can be that of one input only.
-func layouts(c *config.Config) (list []audit.Layout, err error) {
+// layouts are the key templates of the inputs, or else the one of [s3], those of
+// earlier times, and the default one, each once. A template without {input} can be
+// that of one input only.
+func layouts(c *config.Config, earlier []string) (list []audit.Layout, err error) {
 	inputs := map[string][]string{}
 	var keys []string
 	for i := range c.Inputs {
@@ -194,10 +198,20 @@ func layouts(c *config.Config) (list []audit.Layout, err error) {
 	if keys == nil {
 		keys = []string{c.S3.Key}
 	}
+	for _, k := range append(slices.Clone(earlier), config.Default().S3.Key) {
+		if !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+		if inputs[k] == nil {
+			for i := range c.Inputs {
+				inputs[k] = append(inputs[k], c.Inputs[i].Name)
+			}
+		}
+	}
 	for _, k := range keys {
 		t, err := chunk.ParseTemplate(k)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("key template %q: %w", k, err)
 		}
 		l := audit.Layout{Parser: t.Parser(c.S3.Prefix)}
 		if !strings.Contains(k, "{input}") {

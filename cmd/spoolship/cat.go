@@ -126,7 +126,7 @@ func (s *selection) wants(o *audit.Object) bool {
 // pick returns the objects that are wanted. That there is none is an error.
 func (s *selection) pick(src *source, objects []audit.Object, foreign int64) ([]audit.Object, error) {
 	if len(objects) == 0 {
-		return nil, noChunks(src, foreign)
+		return nil, noChunks(src, foreign, 0)
 	}
 	inputs, hosts := map[string]bool{}, map[string]bool{}
 	var wanted []audit.Object
