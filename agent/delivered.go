@@ -15,6 +15,8 @@ type deliveries struct {
 	waits *waits
 	lost  int64 // lostChunks when this process began
 	files map[uint64]*delivery
+
+	inputs map[string]bool // that are configured
 }
 
 // lostChunks counts the chunks that were set aside or dropped.
@@ -39,7 +41,7 @@ func (d *deliveries) of(input int, name string, files []uint64) (delivered []uin
 	waiting := d.waits.since(input) // before looking at the chunks: what is durable is there
 	var oldest, newest uint64
 	for _, c := range d.spool.Chunks() {
-		if c.Input == name {
+		if c.Input == name || d.inputs != nil && !d.inputs[c.Input] { // it may be what the input was called
 			if oldest == 0 {
 				oldest = c.Seq
 			}

@@ -26,6 +26,7 @@ const batchWeight = 2 * pieceWeight
 // plan is what the intake needs to know of one input.
 type plan struct {
 	name  string
+	was   string // an earlier name, of which chunks may be left
 	enc   *chunk.Encoder
 	key   *chunk.Template
 	vars  chunk.KeyVars // Time is filled in per batch

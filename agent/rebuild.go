@@ -45,7 +45,7 @@ func (r *rebuilder) block(b *spool.Block, fits func([]byte) bool) ([]byte, error
 
 func (r *rebuilder) plan(input string) (*plan, error) {
 	for i := range r.plans {
-		if r.plans[i].name == input {
+		if r.plans[i].name == input || r.plans[i].was == input {
 			return &r.plans[i], nil
 		}
 	}

@@ -53,6 +53,8 @@ func (a *Agent) countersOf(input string) *inputCounters {
 type Change struct {
 	Changed []string `json:"changed"` // keys, as config.Diff names them
 	Restart []string `json:"restart"` // those of them that take effect after a restart only
+	// Files whose lines are shipped twice by the new configuration.
+	Overlaps []Overlap `json:"overlaps,omitempty"`
 }
 
 // ErrEnded is how a reload fails of an agent that does not run any more.
@@ -84,7 +86,21 @@ func (a *Agent) Reload(ctx context.Context, c *config.Config, dest sink.Sink) (C
 	if dest == old.sink && len(change.Changed) == len(change.Restart) {
 		return change, nil
 	}
+	if change.Overlaps, err = a.overlaps(su.cfg); err != nil {
+		return change, err
+	}
 	return change, a.renew(ctx, su)
+}
+
+// overlaps returns what would be shipped twice by a configuration.
+func (a *Agent) overlaps(c *config.Config) ([]Overlap, error) {
+	list, err := SharedFiles(c)
+	if s := a.current.Load(); s != nil && err == nil {
+		if positions, err := s.spool.Positions(); err == nil { // else its next commit tells
+			list = append(list, RenamedFiles(c, positions)...)
+		}
+	}
+	return list, err
 }
 
 // ReloadFailed makes a configuration that was refused known in log and status,

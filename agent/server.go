@@ -24,6 +24,10 @@ func (a *Agent) handler() http.Handler {
 		list, err := FilePositions(sp)
 		reply(w, list, err)
 	})))
+	mux.HandleFunc("GET /positions/stored", lists.streamed(a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
+		list, err := sp.Positions()
+		reply(w, list, err)
+	})))
 	mux.HandleFunc("GET /chunks", lists.streamed(a.withSpool(func(w http.ResponseWriter, _ *http.Request, sp *spool.Spool) {
 		reply(w, sp.Chunks(), nil)
 	})))

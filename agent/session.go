@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,8 @@ type session struct {
 	pulses  []*pulse // of the loops
 
 	deliveries *deliveries
+	renamed    []Overlap                 // what began anew with this session
+	twice      atomic.Pointer[[]Overlap] // nil: not looked for yet
 }
 
 // session runs the pipeline until ctx ends, all is shipped (Once), or a part
@@ -103,6 +106,14 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 		held.Close()
 		return nil, fmt.Errorf("read positions: %w", err)
 	}
+	if positions, err = a.takeOver(sp, c, positions); err != nil {
+		held.Close()
+		return nil, err
+	}
+	s.renamed = RenamedFiles(c, positions)
+	for i := range s.renamed {
+		a.o.Logger.Warn(s.renamed[i].What(), "hint", s.renamed[i].Fix())
+	}
 	o := tailerOptions(su)
 	a.markPaused(o.Inputs)
 	for _, p := range positions {
@@ -111,6 +122,10 @@ func (a *Agent) newSession(sp *spool.Spool, su *setup, before *session, held tai
 	o.NextFile, o.Once, o.FlushPartial, o.Logger = sp.NextFile(), a.o.Once, a.o.FlushPartial, a.o.Logger
 	o.Pulse, o.Hook, o.Open, o.KeepOpen = reading.set, a.o.Hook, held, true
 	s.deliveries = &deliveries{spool: sp, waits: s.intake.waits, lost: lostChunks(sp), files: make(map[uint64]*delivery)}
+	s.deliveries.inputs = make(map[string]bool)
+	for i := range c.Inputs {
+		s.deliveries.inputs[c.Inputs[i].Name] = true
+	}
 	if before != nil {
 		s.deliveries.lost, s.deliveries.files = before.deliveries.lost, before.deliveries.files
 	}
@@ -245,7 +260,12 @@ func (s *session) run(agentCtx, ctx context.Context, a *Agent) error {
 		})()
 		return s.shipper.Run(work, stop, sealed)
 	})
-	g.Go(func() error { return s.announce(reading, a) })
+	g.Go(func() error {
+		if err := s.announce(reading, a); err != nil {
+			return err
+		}
+		return s.watchOverlaps(rolling, a) // ends with a run with Once, too
+	})
 	g.Go(func() error {
 		keepMemory(rolling, runtimeHeap())
 		return nil

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spoolship/spoolship/spool"
@@ -22,6 +23,8 @@ type Status struct {
 	Problems  []Problem `json:"problems"`
 	// Keys of the configuration that were changed and wait for a restart.
 	NeedsRestart []string `json:"needs_restart,omitempty"`
+	// Files whose lines are shipped twice.
+	Overlaps []Overlap `json:"overlaps,omitempty"`
 
 	Queue        string    `json:"queue"`
 	LagBytes     int64     `json:"lag_bytes"`     // in files, not yet spooled
@@ -146,6 +149,10 @@ func (a *Agent) look() Status {
 		})
 	}
 	st.LagBytes += s.intake.inFlight.Load()
+	st.Overlaps = slices.Clone(s.renamed)
+	if twice := s.twice.Load(); twice != nil {
+		st.Overlaps = append(st.Overlaps, *twice...)
+	}
 	st.addSpool(s.spool)
 	st.addGrowth(&a.growth, time.Duration(c.Chunk.MaxAge))
 	return st

@@ -3,9 +3,9 @@ package config
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
+	"strings"
 )
 
 // checkAll checks what depends on more than one key, and completes the
@@ -17,6 +17,7 @@ func (l *loader) checkAll() {
 	l.checkLevel("chunk", l.cfg.Chunk)
 	l.checkInputs()
 	l.checkTelemetry()
+	l.checkRisks()
 	l.fillHost()
 }
 
@@ -61,8 +62,7 @@ func (l *loader) checkTelemetry() {
 // onlyHere says whether no other host can reach an address.
 func onlyHere(address string) bool {
 	host, _, _ := net.SplitHostPort(address)
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	return thisHost(host)
 }
 
 // checkSpool keeps the segments small against the spool, so that its disk
@@ -146,6 +146,29 @@ func (l *loader) checkInputs() {
 		first[in.Name] = path + ".name"
 	}
 	l.checkChunkSize("chunk.max_size", l.cfg.Chunk)
+	l.checkRenamed()
+}
+
+// checkRenamed refuses earlier names that are not free to be taken over.
+func (l *loader) checkRenamed() {
+	heirs := map[string]string{}
+	for i := range l.cfg.Inputs {
+		in, path := &l.cfg.Inputs[i], fmt.Sprintf("input[%d].was", i)
+		if in.Was == "" || l.bad[path] {
+			continue
+		}
+		switch other := heirs[in.Was]; {
+		case in.Was == in.Name:
+			l.problem(path, complaint{"is the name that the input has", "remove the line"})
+		case l.cfg.input(in.Was) != nil:
+			l.problem(path, complaint{"is the name of another input, whose files stay with it", "remove the line, or the other input"})
+		case other != "":
+			l.problem(path, complaint{"is set for input " + other + ", too: the files can go on under one name", "remove one of the two"})
+		case !strings.Contains(in.Key, "{input}"):
+			l.problem(path, complaint{"needs {input} in the key template, since chunk numbers begin at 1 under the new name", "put {input} into key, or keep the old name"})
+		}
+		heirs[in.Was] = in.Name
+	}
 }
 
 // checkRequired asks for the keys of an input that have no default.

@@ -150,6 +150,7 @@ func (t Telemetry) StatusSocket() string { return filepath.Join(filepath.Dir(t.S
 // Input is one [[input]]. Chunk and Key hold the merged values after Load.
 type Input struct {
 	Name        string   `toml:"name"`         // unique
+	Was         string   `toml:"was"`          // an earlier name, whose files go on; "": none
 	Include     []string `toml:"include"`      // absolute doublestar patterns
 	Exclude     []string `toml:"exclude"`      // absolute doublestar patterns
 	Format      string   `toml:"format"`       // json, text, cri, docker

@@ -97,6 +97,8 @@ var rules = map[string]rule{
 
 	"input.name": matching(64, `[a-z0-9][a-z0-9_-]*`,
 		"must be 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit", ""),
+	"input.was": matching(64, `|[a-z0-9][a-z0-9_-]*`,
+		"must be the name that the input had: 1 to 64 of a-z, 0-9, _ and -", ""),
 	"input.include":           notEmptyList,
 	"input.include[]":         pattern,
 	"input.exclude[]":         pattern,

@@ -25,9 +25,10 @@ func newCheck() *cobra.Command {
 		Short: "Check the configuration, what each input matches, and permissions",
 		Long: `Check reads the configuration as run would, shows the files that each input
 matches right now and an example of its object keys, and tries the permissions
-of this user. With --probe it also puts an empty object where the objects of
-each input lie, for up to 32 inputs: _spoolship_probe_<host>, which query engines
-and spoolship audit skip.
+of this user. It warns of what works and is rarely meant, such as files that two
+inputs match or that a renamed input would ship again. With --probe it also puts
+an empty object where the objects of each input lie, for up to 32 inputs:
+_spoolship_probe_<host>, which query engines and spoolship audit skip.
 ` + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,6 +43,9 @@ and spoolship audit skip.
 			defer dest.Close()
 			w := cmd.OutOrStdout()
 			bad := checkStateDir(w, c.Agent.StateDir) + checkSockets(w, c.Telemetry)
+			if err := checkRisks(cmd, w, c); err != nil {
+				return err
+			}
 			var keys []string
 			for i := range c.Inputs {
 				key, n, err := checkInput(w, c, i)
@@ -80,7 +84,7 @@ func checkStateDir(w io.Writer, dir string) int {
 		case errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at):
 			at = filepath.Dir(at)
 		default:
-			printf(w, "state directory %s: can't write %s: %v; make it belong to the agent's user\n", dir, at, err)
+			printf(w, "state directory %s: can't write %s: %v\n  %s\n", dir, at, err, "this user needs to own it: "+ownerHint(&fs.PathError{Op: "write", Path: at, Err: err}))
 			return 1
 		}
 	}

@@ -64,6 +64,9 @@ func printChange(w io.Writer, change *agent.Change) {
 		}
 		printf(w, "%s\n", key)
 	}
+	for i := range change.Overlaps {
+		printRisk(w, change.Overlaps[i].What(), change.Overlaps[i].Fix())
+	}
 }
 
 // reloader puts changed configurations to work, one at a time.
@@ -120,6 +123,9 @@ func (r *reloader) reload(ctx context.Context) (agent.Change, error) {
 		r.log.Info("reloaded", "changed", strings.Join(change.Changed, " "))
 		if err != nil {
 			r.log.Warn("reloaded, but slow", "error", err)
+		}
+		for i := range change.Overlaps {
+			r.log.Warn(change.Overlaps[i].What(), "hint", change.Overlaps[i].Fix())
 		}
 		if len(change.Restart) > 0 {
 			r.log.Warn("some keys need a restart", "keys", strings.Join(change.Restart, " "))

@@ -106,6 +106,9 @@ func notes(st *agent.Status, now time.Time) []string {
 	if st.BadPositions > 0 {
 		add(fmt.Sprintf("the positions of %d files can't be read, so these files were read from their start", st.BadPositions), "look for the error in the log; restore the state directory if it comes back")
 	}
+	for i := range st.Overlaps {
+		add(st.Overlaps[i].What(), st.Overlaps[i].Fix())
+	}
 	if len(st.NeedsRestart) > 0 {
 		add("changed, and waiting for a restart: "+strings.Join(st.NeedsRestart, ", "), "systemctl restart spoolship")
 	}

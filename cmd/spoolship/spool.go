@@ -48,6 +48,7 @@ repair need a stopped agent.
 type view interface {
 	chunks(ctx context.Context) ([]spool.Chunk, error)
 	counters(ctx context.Context) ([]spool.Counter, error)
+	positions(ctx context.Context) ([]spool.Position, error)
 	// verify calls damaged for each piece of damage, and checked with the sum of
 	// stored bytes that were checked so far.
 	verify(ctx context.Context, damaged func(string), checked func(bytes int64)) error
@@ -89,6 +90,10 @@ type liveView struct{ c, patient *client }
 
 func (v liveView) chunks(ctx context.Context) (list []spool.Chunk, err error) {
 	return list, v.c.get(ctx, "/chunks", &list)
+}
+
+func (v liveView) positions(ctx context.Context) (list []spool.Position, err error) {
+	return list, v.c.get(ctx, "/positions/stored", &list)
 }
 
 func (v liveView) counters(ctx context.Context) (list []spool.Counter, err error) {
@@ -137,7 +142,8 @@ func (v liveView) object(ctx context.Context, seq uint64) (io.ReadCloser, error)
 
 type filesView struct{ sp *spool.Spool }
 
-func (v filesView) chunks(context.Context) ([]spool.Chunk, error) { return v.sp.Chunks(), nil }
+func (v filesView) chunks(context.Context) ([]spool.Chunk, error)       { return v.sp.Chunks(), nil }
+func (v filesView) positions(context.Context) ([]spool.Position, error) { return v.sp.Positions() }
 func (v filesView) counters(context.Context) ([]spool.Counter, error) {
 	return v.sp.Counters(), nil
 }
