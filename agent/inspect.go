@@ -27,10 +27,6 @@ type VerifyEvent struct {
 // VerifyBeat is the longest time between two lines of the answer to GET /verify.
 const VerifyBeat = time.Second
 
-// answerWait is how long a client may take to receive the next part of an
-// answer. It may be slow, but it must not keep a reader of the spool for good.
-const answerWait = 30 * time.Second
-
 // serveVerify checks the whole spool and streams what it finds. It ends when
 // the client goes away.
 func (a *Agent) serveVerify(w http.ResponseWriter, r *http.Request, sp *spool.Spool) {
@@ -47,7 +43,7 @@ func (a *Agent) serveVerify(w http.ResponseWriter, r *http.Request, sp *spool.Sp
 		mu.Lock()
 		defer mu.Unlock()
 		e.Bytes = bytes
-		if err := writeTo(w, func() error { return json.NewEncoder(w).Encode(e) }); err != nil {
+		if err := errors.Join(json.NewEncoder(w).Encode(e), http.NewResponseController(w).Flush()); err != nil {
 			cancel()
 		}
 	}
@@ -79,13 +75,6 @@ func (a *Agent) serveVerify(w http.ResponseWriter, r *http.Request, sp *spool.Sp
 	send(last)
 }
 
-// writeTo runs write, which writes to w, and sends that on its way, within answerWait.
-func writeTo(w http.ResponseWriter, write func() error) error {
-	c := http.NewResponseController(w)
-	err := c.SetWriteDeadline(time.Now().Add(answerWait))
-	return errors.Join(err, write(), c.Flush())
-}
-
 // serveObject answers with the object of a chunk, 404 if there is none. A
 // failure cuts the answer short of its Content-Length.
 func serveObject(w http.ResponseWriter, r *http.Request, sp *spool.Spool) {
@@ -104,16 +93,7 @@ func serveObject(w http.ResponseWriter, r *http.Request, sp *spool.Spool) {
 		return
 	}
 	w.Header().Set("Content-Length", strconv.FormatInt(body.Size(), 10))
-	for {
-		var n int64
-		err := writeTo(w, func() (err error) {
-			n, err = io.CopyN(w, body, 1<<20)
-			return err
-		})
-		if n == 0 || err != nil {
-			return
-		}
-	}
+	_, _ = io.Copy(w, body)
 }
 
 // OpenObject returns the object of an unacked chunk: the bytes that are

@@ -126,9 +126,8 @@ type deaf struct {
 	writes atomic.Int64
 }
 
-func (d *deaf) Write([]byte) (int, error)        { d.writes.Add(1); return 0, net.ErrClosed }
-func (d *deaf) SetWriteDeadline(time.Time) error { return nil }
-func (d *deaf) Flush()                           {}
+func (d *deaf) Write([]byte) (int, error) { d.writes.Add(1); return 0, net.ErrClosed }
+func (d *deaf) Flush()                    {}
 
 // Case: verify ends with its client.
 func TestVerifyEndsWithItsClient(t *testing.T) {

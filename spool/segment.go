@@ -46,6 +46,10 @@ func openSegment(path string, number uint64, mmap int64, readOnly bool, skip ...
 			_ = closeLocked(file)
 		}
 	}()
+	var onFailure bolt.Logger
+	if !readOnly {
+		onFailure = &commitLog{Logger: silent, s: s}
+	}
 	err = guard(func() error {
 		s.db, err = bolt.Open(path, 0o640, &bolt.Options{
 			Timeout:         time.Second, // the spool's own lock is held, so only a foreign tool can have it
@@ -54,7 +58,7 @@ func openSegment(path string, number uint64, mmap int64, readOnly bool, skip ...
 			ReadOnly:        readOnly,
 			InitialMmapSize: int(mmap),
 			NoStatistics:    true,
-			Logger:          &commitLog{Logger: silent, s: s},
+			Logger:          onFailure,
 			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 				f, err := os.OpenFile(name, flag, mode)
 				if err != nil {

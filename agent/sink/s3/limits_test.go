@@ -85,7 +85,10 @@ func TestEndlessCredentials(t *testing.T) {
 	z.Close()
 	for kind, answer := range map[string]func(f *tap, w http.ResponseWriter){
 		"body": func(f *tap, w http.ResponseWriter) { f.pour(w, strings.Repeat("x", 4096), enough) },
-		"xml":  func(f *tap, w http.ResponseWriter) { io.WriteString(w, "<a>"); f.pour(w, "<b/>", enough) },
+		"xml": func(f *tap, w http.ResponseWriter) {
+			io.WriteString(w, "<a>")
+			f.pour(w, "<b>"+strings.Repeat("x", 4096)+"</b>", enough)
+		},
 		"error": func(f *tap, w http.ResponseWriter) {
 			w.WriteHeader(http.StatusForbidden)
 			f.pour(w, strings.Repeat("x", 4096), enough)
@@ -163,7 +166,7 @@ func TestEndlessStore(t *testing.T) {
 		},
 		"xml": func(f *tap, w http.ResponseWriter) {
 			io.WriteString(w, "<ListBucketResult>")
-			f.pour(w, "<Contents></Contents>", enough)
+			f.pour(w, "<Contents><Key>"+strings.Repeat("x", 4096)+"</Key></Contents>", enough)
 		},
 		"error": func(f *tap, w http.ResponseWriter) {
 			w.WriteHeader(http.StatusForbidden)
