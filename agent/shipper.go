@@ -104,7 +104,7 @@ func (s *shipper) dispatch(ctx, stop context.Context, drain <-chan struct{}, g *
 		changed := s.spool.Changed()
 		draining := isClosed(drain) // before looking: all is sealed by then
 		s.admit()
-		wake := s.startDue(ctx, stop, g)
+		wake := s.startDue(ctx, g)
 		wait := drain
 		if draining {
 			if s.spool.Len() == 0 {
@@ -131,7 +131,7 @@ func (s *shipper) dispatch(ctx, stop context.Context, drain <-chan struct{}, g *
 
 // startDue starts every attempt that is due and has a slot, and returns when to
 // look again; zero: after the next change.
-func (s *shipper) startDue(ctx, stop context.Context, g *errgroup.Group) time.Time {
+func (s *shipper) startDue(ctx context.Context, g *errgroup.Group) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -152,7 +152,7 @@ func (s *shipper) startDue(ctx, stop context.Context, g *errgroup.Group) time.Ti
 		p := <-s.slots // there is one for each that the queue gives
 		g.Go(func() error {
 			defer cancel()
-			err := s.ship(attemptCtx, ctx, stop, a, p)
+			err := s.ship(attemptCtx, ctx, a, p)
 			p.rest()
 			s.slots <- p
 			select {
@@ -190,7 +190,7 @@ func (a *tries) ifAbsent(mode string, plain bool) bool {
 
 // ship makes one attempt: it puts the chunk and acks it. Only failures of the spool
 // that end the session are returned. attemptCtx ends too when others need the slot.
-func (s *shipper) ship(attemptCtx, ctx, stop context.Context, a *attempt, p *pulse) error {
+func (s *shipper) ship(attemptCtx, ctx context.Context, a *attempt, p *pulse) error {
 	p.beat()
 	c, ok := s.chunk(a.seq)
 	if !ok {
