@@ -142,6 +142,7 @@ type attempt struct {
 	began  time.Time
 	moved  atomic.Int64 // when a byte was last read for the upload, ns since 1970
 	cancel context.CancelFunc
+	slot   *pulse // while it is running
 }
 
 // tries is what the tries of one chunk so far say about the next.
