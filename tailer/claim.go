@@ -237,7 +237,7 @@ func (t *Tailer) openSeen(o *seen) (int, error) {
 	switch {
 	case err == nil && t.private.opened(fd):
 		err = errPrivate
-	case err == nil && o.is(&i):
+	case err == nil && o.is(&i) && o.uid == i.uid:
 		return fd, nil
 	default:
 		t.asked = true

@@ -68,6 +68,8 @@
 //	                                                                  waitFor
 //	copied up in an overlay           its descriptor's inode is       readOn    TestCopiedUp
 //	                                  another now, same bytes
+//	symbolic link of another user     neither root nor the owner of     none      TestLinkPolicies,
+//	                                  the file owns it                            TestLinkSwapped
 //	symbolic link retargeted          home is not wanted any more     drain     TestSymlink
 //	rotated beside a link's target    unknown siblings of the target  followed  TestMissedBesideTarget
 //	devices renumbered                same inode number and bytes     readOn    TestDeviceRenumbered

@@ -216,7 +216,7 @@ func (t *Tailer) gather(in *input, l *listing) {
 				continue
 			}
 			fam := in.families[homeOf(p)]
-			if fam == nil || len(fam.live)+len(fam.done) == 0 || unknownPacking(p) {
+			if fam == nil || len(fam.live)+len(fam.done) == 0 || unknownPacking(p) || e.Type()&fs.ModeSymlink != 0 {
 				continue
 			}
 			if i, err := in.stat(p); err == nil && i.regular() && !t.private.holds(p, &i) {
@@ -288,10 +288,11 @@ func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
 	}
 	o := &seen{info: i, path: p, real: p, matched: true}
 	if mode&fs.ModeSymlink != 0 {
-		if real, err := filepath.EvalSymlinks(p); err == nil {
-			o.real = real
-			in.identify(&o.info, real)
+		if o.real, err = in.follow(p, &i); err != nil {
+			t.warnOnce(in, "link", "ignored a symbolic link: exclude it, or set follow_symlinks, to be rid of this warning", "path", p, "reason", err)
+			return nil
 		}
+		in.identify(&o.info, o.real)
 	}
 	if t.private.holds(o.real, &i) {
 		t.ignorePrivate(in, p)
