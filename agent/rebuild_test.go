@@ -117,6 +117,7 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 		name          string
 		codec, format string
 		before, after change
+		held          int // objects of what is held when the agent stops
 	}{
 		{name: "gzip", codec: "gzip", format: "json"},
 		{name: "zstd", codec: "zstd", format: "text"},
@@ -133,6 +134,10 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 			s.cfg.Inputs[0].MultilineStart, s.cfg.Inputs[0].MaxLineSize = `^\{"n":\d*0,`, 1000
 		}},
 		{name: "logs of containers", codec: "gzip", format: "cri", before: func(t *testing.T, s *site) { s.writeContainer(t, "c.log", 0, 3000) }},
+		{name: "events of containers", codec: "gzip", format: "cri", held: 1, before: func(t *testing.T, s *site) {
+			s.cfg.Inputs[0].MultilineStart = `^(out|err)`
+			s.writeContainer(t, "c.log", 0, 30_000)
+		}},
 		{name: "objects of several lines", codec: "gzip", format: "json", before: func(t *testing.T, s *site) {
 			s.cfg.Inputs[0].Framing = "json"
 			text, _ := prettyObjects(t, 0, 3000)
@@ -176,7 +181,7 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 			if err := a.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			wantObjects(t, dest, want)
+			wantObjects(t, dest, want, c.held)
 			st := a.Status()
 			if st.Uploads.Rebuilt == 0 || st.Uploads.Rebuilt > int64(n) || st.Uploads.Tombstones != 0 || st.Quarantined != 0 {
 				t.Errorf("%d of %d blocks rebuilt, %d tombstones", st.Uploads.Rebuilt, n, st.Uploads.Tombstones)
@@ -188,15 +193,15 @@ func TestDamagedBlocksAreRebuilt(t *testing.T) {
 	}
 }
 
-func wantObjects(t *testing.T, dest *memSink, want map[string][]byte) {
+func wantObjects(t *testing.T, dest *memSink, want map[string][]byte, more int) {
 	t.Helper()
 	for key, body := range want {
 		if !bytes.Equal(dest.objects[key], body) {
 			t.Errorf("%s: %d other bytes", key, len(dest.objects[key]))
 		}
 	}
-	if len(dest.objects) != len(want) {
-		t.Errorf("%d objects, want %d", len(dest.objects), len(want))
+	if len(dest.objects) != len(want)+more {
+		t.Errorf("%d objects, want %d", len(dest.objects), len(want)+more)
 	}
 }
 

@@ -115,6 +115,7 @@ const (
 	itemRaw  = 1 << iota // not a line of a container
 	itemPart             // part of a line
 	itemLast             // with itemPart: the last one
+	itemNext             // the line behind it has ended it
 )
 
 // appendItem appends the encoding of it, which nextItem reads: the length of what
@@ -234,6 +235,7 @@ type unwrapper struct {
 	e       *Encoder
 	w       *Wrapped
 	open    [len(streams)]open
+	line    int // where the line at hand begins in Lines; -1: there is none
 	emitted int // where the last item ended in Lines
 }
 
@@ -251,6 +253,7 @@ func (e *Encoder) Unwrap(w *Wrapped) {
 	for i := 0; i < len(w.Lines); {
 		end := lineEnd(w.Lines, i)
 		next := min(end+1, len(w.Lines))
+		u.line = i
 		p, ok := e.piece(w.Lines[i:end])
 		switch {
 		case end-i > e.maxLine || i == 0 && w.Part > 0 || w.Cut && end == len(w.Lines):
@@ -262,13 +265,15 @@ func (e *Encoder) Unwrap(w *Wrapped) {
 		}
 		i = next
 	}
-	w.Taken = len(w.Lines)
+	w.Taken, u.line = len(w.Lines), -1
 	u.hold()
 }
 
 // emit appends an item that ends at a byte of Lines.
 func (u *unwrapper) emit(it *item, end int) {
-	u.emitted = end
+	if u.emitted = end; end == u.line {
+		it.flags |= itemNext
+	}
 	it.end = u.w.From + int64(end)
 	u.w.Items = appendItem(u.w.Items, it)
 }
@@ -595,14 +600,14 @@ func (e *Encoder) appendInnerJSON(dst []byte, l *Lines, it *item, a *added, conv
 // Unwraps reports whether Unwrap makes the lines that are encoded.
 func (e *Encoder) Unwraps() bool { return e.piece != nil }
 
-// Ended returns the items that end in lines behind an offset of their file; the
-// lines begin at from.
+// Ended returns the items that lines behind an offset of their file end; the lines
+// begin at from.
 func (e *Encoder) Ended(lines []byte, from, behind int64) []byte {
 	w := Wrapped{Lines: lines, From: from, Wait: math.MaxInt64, Take: true}
 	e.Unwrap(&w)
 	for i := 0; i < len(w.Items); {
 		it, next := nextItem(w.Items, i)
-		if it.end > behind {
+		if it.end > behind || it.end == behind && it.flags&itemNext != 0 {
 			return w.Items[i:]
 		}
 		i = next
