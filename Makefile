@@ -25,6 +25,8 @@ N      ?= 50
 SEED   ?= 1
 STORE  ?= both
 HISTORIES ?= 20000
+LENGTH ?= 4
+SLACK  ?= 1
 SIZE   ?= 1GiB
 RUNS   ?= 5
 PARTS  ?=
@@ -112,6 +114,10 @@ outage: harness ## the store fails in five ways for SECONDS each, at 20,000 line
 
 soak: ## HISTORIES (or N) random lives of a log file, about 120 a second
 	$(GO) test ./tailer -run TestHistories -rapid.checks=$(if $(filter command,$(firstword $(origin N))),$(N),$(HISTORIES)) -rapid.seed=$(SEED) -timeout 60m
+
+.PHONY: worlds
+worlds: ## every history of a log of up to LENGTH operations, and twins of those that fail: a line per file system
+	$(GO) test ./tailer/rotation -v -count=1 -timeout 60m -args -length $(LENGTH) -slack $(SLACK) -long $(HISTORIES)
 
 .PHONY: package
 package: ## deb, rpm and tar.gz for amd64 and arm64 in dist/
