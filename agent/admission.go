@@ -16,6 +16,16 @@ type admission struct {
 	at    time.Time
 }
 
+// partitionCost is what a partition takes of the spool, however short its records.
+const partitionCost = 8 << 10
+
+// newPartitions returns how many partitions an input may begin a minute: perMinute,
+// but no more than fill a spool of that size, as all may be begun by one batch,
+// which is committed as a whole.
+func newPartitions(perMinute int, spoolSize int64) int {
+	return int(max(1, min(int64(perMinute), spoolSize/partitionCost)))
+}
+
 // admit reports whether records may go under key at a time. Keys that were used
 // lately may, up to one fewer than open, which leaves one for the rest; of others,
 // perMinute a minute.

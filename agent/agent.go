@@ -129,7 +129,8 @@ func newPlan(c *config.Config, in *config.Input) (plan, error) {
 		return plan{}, fmt.Errorf("encoding %q of input %q is not known", in.Encoding, in.Name)
 	}
 	return plan{
-		name: in.Name, was: in.Was, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), open: in.Chunk.MaxOpen, fresh: in.Chunk.MaxNew,
+		name: in.Name, was: in.Was, key: key, codec: codec, level: in.Chunk.Level, limit: int64(in.Chunk.MaxSize), open: in.Chunk.MaxOpen,
+		fresh:     newPartitions(in.Chunk.MaxNew, int64(c.Spool.MaxSize)),
 		timeField: in.TimeField, times: times, path: path, split: key.Splits() || in.TimeField != "", maxLine: int(in.MaxLineSize), unit: unit,
 		vars: chunk.KeyVars{Input: in.Name, Host: c.Agent.Host, Codec: codec},
 		enc: chunk.NewEncoder(chunk.EncoderOptions{

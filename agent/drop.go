@@ -35,7 +35,7 @@ func (s *shipper) dropOldest(full error, size int64) (bool, error) {
 		for c, ok := s.spool.NextSealed(0); ok && sum < missing; c, ok = s.spool.NextSealed(c.Seq) {
 			if c.State == spool.StateSealed && s.queue.mayDrop(c.Seq, failing) {
 				seqs = append(seqs, c.Seq)
-				sum += c.StoredSize
+				sum += c.DiskSize
 			}
 		}
 	}

@@ -125,13 +125,14 @@ func TestDropsNothingInVain(t *testing.T) {
 	s := &shipper{spool: sp, health: h, log: h.log, losses: newLossLog(h.log), uploads: 1}
 	s.begin(nil)
 	s.queue.take(time.Now())
+	each := sp.Chunks()[0].DiskSize
 	for _, c := range []struct {
 		size int64
 		want bool
 		left int64
 	}{
-		{2001, false, 3000}, // chunk 1 is on its way
-		{1001, true, 1000},
+		{2*each + 1, false, 3000}, // chunk 1 is on its way
+		{each + 1, true, 1000},
 		{1, false, 1000},
 	} {
 		if got, err := s.dropOldest(spool.ErrFull, c.size); err != nil || got != c.want {

@@ -21,7 +21,7 @@ type growth struct {
 	samples []backlogAt // oldest first
 }
 
-// backlogAt is the backlog at a moment, in bytes.
+// backlogAt is what the backlog takes of the disk at a moment, in bytes.
 type backlogAt struct {
 	at    time.Time
 	bytes int64
@@ -32,7 +32,7 @@ func (g *growth) watch(ctx context.Context, sp *spool.Spool) {
 	tick := time.NewTicker(growthEvery)
 	defer tick.Stop()
 	for {
-		g.add(backlogAt{time.Now(), sp.Stats().Unacked})
+		g.add(backlogAt{time.Now(), sp.Stats().Taken})
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

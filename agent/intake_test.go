@@ -127,9 +127,13 @@ func TestGroupInAFullSpool(t *testing.T) {
 	if err := finish(); err != nil {
 		t.Fatal(err)
 	}
-	stored := one.Chunks()[0].StoredSize
-	sp, commits, finish := fillTwo(t, stored*3/4)
-	if err := sp.Append(&spool.Batch{Blocks: []spool.Block{{Input: "other", Name: "x", Codec: "none", Limit: 1, Data: []byte{'\n'}, Records: 1, RawSize: 1}}}); err != nil {
+	other := &spool.Batch{Blocks: []spool.Block{{Input: "other", Name: "x", Codec: "none", Limit: 1, Data: []byte{'\n'}, Records: 1, RawSize: 1}}}
+	if err := one.Append(other); err != nil {
+		t.Fatal(err)
+	}
+	both := one.Chunks()
+	sp, commits, finish := fillTwo(t, both[1].DiskSize+both[0].StoredSize*3/4)
+	if err := sp.Append(other); err != nil {
 		t.Fatal(err)
 	}
 	if err := finish(); !errors.Is(err, errStopped) {

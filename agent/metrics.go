@@ -72,7 +72,8 @@ var agentMetrics = []metric{
 	{"spoolship_quarantined_chunks_total", "Chunks set aside because of damage since the spool was made.", prometheus.CounterValue, nil, ofSpool(func(st *Status) int64 { return st.Quarantined })},
 
 	{"spoolship_spool_backlog_bytes", "Bytes in the spool that the sink has not confirmed yet.", prometheus.GaugeValue, nil, ofSpool(func(st *Status) int64 { return st.BacklogBytes })},
-	{"spoolship_spool_limit_bytes", "The limit of the backlog, [spool] max_size; 0 is none.", prometheus.GaugeValue, nil, one(func(st *Status) float64 { return float64(st.MaxSize) })},
+	{"spoolship_spool_taken_bytes", "Bytes that the backlog takes on disk with its headers and pages, which is what [spool] max_size limits.", prometheus.GaugeValue, nil, ofSpool(func(st *Status) int64 { return st.TakenBytes })},
+	{"spoolship_spool_limit_bytes", "The limit of the bytes taken, [spool] max_size; 0 is none.", prometheus.GaugeValue, nil, one(func(st *Status) float64 { return float64(st.MaxSize) })},
 	{"spoolship_spool_room_bytes", "Bytes that the spool takes until it is full: up to its limit, or until its file system has no more than [spool] min_free left.",
 		prometheus.GaugeValue, nil, known(func(st *Status) int64 { return st.RoomBytes })},
 	{"spoolship_spool_free_bytes", "Bytes that the file system of the state directory has left for the agent.", prometheus.GaugeValue,

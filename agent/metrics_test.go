@@ -149,7 +149,8 @@ func TestMetricsBehind(t *testing.T) {
 		"spoolship_spool_backlog_bytes":              float64(st.BacklogBytes),
 		"spoolship_spool_limit_bytes":                64 << 20,
 		"spoolship_spool_min_free_bytes":             0,
-		"spoolship_spool_room_bytes":                 float64(64<<20 - st.BacklogBytes),
+		"spoolship_spool_taken_bytes":                float64(st.TakenBytes),
+		"spoolship_spool_room_bytes":                 float64(64<<20 - st.TakenBytes),
 	} {
 		if got, ok := values[name]; !ok || got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)

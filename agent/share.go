@@ -34,7 +34,7 @@ type share struct {
 	inFlight func() int64 // bytes read and not yet in the spool
 
 	mu    sync.Mutex
-	limit int64       // of unacked bytes, for want of disk or by maxSize; 0: none known
+	limit int64       // of what unacked chunks take, for want of disk or by maxSize; 0: none known
 	since []time.Time // by input: it is blocked
 }
 
@@ -60,7 +60,7 @@ func (s *share) look() {
 	st := s.spool.Stats()
 	limit := s.maxSize
 	if st.FreeBytes >= 0 {
-		if room := max(1, st.Unacked+st.FreeBytes-s.minFree); limit == 0 || room < limit {
+		if room := max(1, st.Taken+st.FreeBytes-s.minFree); limit == 0 || room < limit {
 			limit = room
 		}
 	}

@@ -19,7 +19,7 @@ func TestShareBlocksWhoHasMuch(t *testing.T) {
 	coming := int64(0)
 	h := newHealth(slog.New(slog.DiscardHandler))
 	s := &share{
-		spool: sp, health: h, inputs: []string{"much", "little"}, maxSize: 80_000,
+		spool: sp, health: h, inputs: []string{"much", "little"}, maxSize: 8_000_000,
 		inFlight: func() int64 { return coming }, since: make([]time.Time, 2),
 	}
 	add := func(input string, size int) {
@@ -40,15 +40,15 @@ func TestShareBlocksWhoHasMuch(t *testing.T) {
 		}
 	}
 	want(false, false)
-	add("much", 60_000) // chunk 1
-	add("little", 1000)
+	add("much", 6_000_000) // chunk 1
+	add("little", 100_000)
 	want(false, false)
-	coming = 9000
+	coming = 900_000
 	want(true, false)
 	coming = 0
-	add("much", 9000)
+	add("much", 900_000)
 	want(true, false)
-	add("little", 4000) // its part of the reserve is 5,000
+	add("little", 400_000) // its part of the reserve is 500,000
 	want(true, true)
 	if err := sp.Ack(4); err != nil { // a little room is not enough to go on
 		t.Fatal(err)

@@ -34,6 +34,7 @@ type Status struct {
 	SealedChunks int       `json:"sealed_chunks"`
 	Segments     int       `json:"segments"`
 	DiskBytes    int64     `json:"disk_bytes"`
+	TakenBytes   int64     `json:"taken_bytes"` // of the backlog with its headers and pages: what max_size limits
 	MaxSize      int64     `json:"max_size"`
 	MinFree      int64     `json:"min_free"`
 	FreeBytes    int64     `json:"free_bytes"`  // of the spool's file system; -1: not known
@@ -171,10 +172,10 @@ func addStats(sum, t *tailer.InputStats) {
 func (st *Status) addSpool(sp *spool.Spool) {
 	n := sp.Stats()
 	st.Queue, st.BacklogBytes, st.OpenChunks, st.SealedChunks = n.Queue, n.Unacked, n.OpenChunks, n.SealedChunks
-	st.Segments, st.DiskBytes, st.Quarantined = n.Segments, n.DiskBytes, n.Quarantined
+	st.Segments, st.DiskBytes, st.TakenBytes, st.Quarantined = n.Segments, n.DiskBytes, n.Taken, n.Quarantined
 	st.DroppedChunks, st.DroppedRecords, st.DroppedBytes = n.Dropped.Chunks, n.Dropped.Records, n.Dropped.Bytes
 	if st.FreeBytes = n.FreeBytes; st.FreeBytes >= 0 {
-		st.RoomBytes = max(0, min(st.MaxSize-st.BacklogBytes, st.FreeBytes-st.MinFree))
+		st.RoomBytes = max(0, min(st.MaxSize-n.Taken, st.FreeBytes-st.MinFree))
 	}
 	inputs := make(map[string]*InputStatus, len(st.Inputs))
 	for i := range st.Inputs {

@@ -112,10 +112,10 @@ func diskFull(err error) bool {
 // of positions alone has to leave nothing free, but must not take what acks
 // need to get through.
 func (s *Spool) room(size int64) error {
-	if u := s.idx.unacked; s.opts.MaxSize > 0 && u > 0 && size > 0 && u+size > s.opts.MaxSize {
+	if u := s.idx.disk; s.opts.MaxSize > 0 && u > 0 && size > 0 && u+size > s.opts.MaxSize {
 		return &FullError{
 			Missing: min(u, u+size-s.opts.MaxSize),
-			what:    fmt.Sprintf("%d bytes are not shipped yet, the limit is %d", u, s.opts.MaxSize),
+			what:    fmt.Sprintf("chunks that are not shipped yet take %d bytes, the limit is %d", u, s.opts.MaxSize),
 		}
 	}
 	if now := time.Now(); now.Sub(s.freeAt) >= freeInterval {

@@ -16,13 +16,15 @@ import (
 // beyond twice what it was made with.
 const ackedHead = 4 << 20
 
-// handOverLarge makes a new head if this one has grown beyond a segment.
+// handOverLarge makes a new head if this one has grown beyond a segment, and
+// beyond twice what it was made with: the closed segments keep their old state,
+// which so is never more than the blocks in them.
 func (s *Spool) handOverLarge() error {
 	size, err := s.head.size()
 	if err != nil {
 		return s.poisoned(err)
 	}
-	if size < s.base+s.opts.SegmentSize {
+	if size < s.base+max(s.base, s.opts.SegmentSize) {
 		return nil
 	}
 	return s.replace(false, false)

@@ -17,6 +17,7 @@ type index struct {
 	open    map[openKey]uint64
 	needed  map[uint64]int // segment -> unacked chunks with blocks in it
 	unacked int64
+	disk    int64            // bytes that unacked chunks take of the disk, see manifest.disk
 	held    map[string]int64 // the same by input
 	frozen  []frozen         // chunks that are not open, in the order they came to be so
 	freezes uint64           // how many there were
@@ -55,7 +56,8 @@ func (x *index) set(m *manifest) {
 	}
 	x.chunks[m.seq] = m
 	x.unacked += m.stored
-	x.held[m.input] += m.stored
+	x.disk += m.disk()
+	x.held[m.input] += m.disk()
 	if m.state == StateOpen {
 		x.open[m.key()] = m.seq
 	}
@@ -106,7 +108,8 @@ func (x *index) frozenSince(n uint64) ([]Chunk, uint64) {
 // forget takes back what set counted.
 func (x *index) forget(m *manifest) {
 	x.unacked -= m.stored
-	if x.held[m.input] -= m.stored; x.held[m.input] == 0 {
+	x.disk -= m.disk()
+	if x.held[m.input] -= m.disk(); x.held[m.input] == 0 {
 		delete(x.held, m.input)
 	}
 	if x.open[m.key()] == m.seq {

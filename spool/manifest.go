@@ -54,6 +54,33 @@ type extent struct{ segment, blocks, bytes uint64 }
 
 func (m *manifest) own() *label { return &m.labels[len(m.labels)-1] }
 
+// What a chunk takes of the disk besides its stored bytes. Small blocks, with their
+// headers, share pages that are half full; larger ones have pages of their own, the
+// last of which is not full. A chunk has a page in each of its segments, and its
+// manifest in the head. TestMaxSizeCountsTheDisk compares these with real files.
+const (
+	smallBlock     = 768
+	smallBlockCost = 1 << 10
+	blockCost      = 3 << 10
+	extentCost     = 4 << 10
+	manifestCost   = 1 << 10
+)
+
+// disk returns about how many bytes the chunk takes of the disk. A segment's free
+// pages, and those of other chunks that it was kept for, are not in it: what one
+// input keeps on the disk must not be held against the others.
+func (m *manifest) disk() int64 {
+	if m.blocks == 0 {
+		return 0
+	}
+	blocks := int64(m.blocks)
+	each := int64(blockCost)
+	if m.stored <= blocks*smallBlock {
+		each = smallBlockCost
+	}
+	return m.stored + blocks*each + int64(len(m.extents))*extentCost + manifestCost
+}
+
 // clone returns a copy that shares nothing that changes.
 func (m *manifest) clone() *manifest {
 	c := *m
@@ -163,7 +190,7 @@ func (m *manifest) chunk() Chunk {
 		Seq: m.seq, Queue: m.own().queue, Input: m.input, Number: m.own().number,
 		Name: m.name, ID: m.id, Codec: m.codec, State: m.state,
 		Cause: m.cause, Reason: m.reason, LostRecords: m.lost, LostSize: m.lostSize,
-		Records: m.records, Blocks: int(m.blocks), StoredSize: m.stored, RawSize: m.raw,
+		Records: m.records, Blocks: int(m.blocks), StoredSize: m.stored, DiskSize: m.disk(), RawSize: m.raw,
 		First: m.first, Last: m.last, Opened: time.Unix(0, m.opened),
 	}
 	if m.state == StateOpen {

@@ -18,7 +18,7 @@ import (
 type Options struct {
 	Dir         string // state directory; created (0750) unless ReadOnly
 	SegmentSize int64  // bytes after which the head is handed over; 0 means 64 MiB; at most 128 MiB on 32 bits
-	MaxSize     int64  // limit of unacked stored bytes; 0 means none
+	MaxSize     int64  // limit of what unacked chunks take of the disk; 0 means none
 	MinFree     int64  // bytes to leave free on the file system; 0 means none
 
 	// ReadOnly opens a stopped agent's spool for looking at: only Chunks,
@@ -237,12 +237,12 @@ func (s *Spool) Frozen(since uint64) (chunks []Chunk, mark uint64) {
 	return s.idx.frozenSince(since)
 }
 
-// Held returns the stored bytes of unacked chunks: of one input, and of all. Its
-// cost does not depend on the backlog.
+// Held returns what unacked chunks take of the disk, as MaxSize counts it: those
+// of one input, and all. Its cost does not depend on the backlog.
 func (s *Spool) Held(input string) (own, all int64) {
 	s.pub.RLock()
 	defer s.pub.RUnlock()
-	return s.idx.held[input], s.idx.unacked
+	return s.idx.held[input], s.idx.disk
 }
 
 // Changed returns a channel that is closed at the next change of any chunk
@@ -299,7 +299,7 @@ func (s *Spool) figures() (Stats, []uint64) {
 		dropped.add(c.dropped)
 	}
 	return Stats{
-		Queue: x.state.queue, Batch: x.state.batch, Unacked: x.unacked,
+		Queue: x.state.queue, Batch: x.state.batch, Unacked: x.unacked, Taken: x.disk,
 		OpenChunks: len(x.open), SealedChunks: len(x.chunks) - len(x.open),
 		Quarantined: int64(x.state.quarantined), Dropped: dropped,
 	}, append(x.closedNeeded(), x.state.segment)

@@ -95,6 +95,7 @@ type Chunk struct {
 	LostSize    int64  // of a tombstone: the bytes of those records, uncompressed
 	Blocks      int
 	StoredSize  int64
+	DiskSize    int64 // about what it takes of the disk: stored bytes, headers and pages
 	RawSize     int64
 	First, Last int64 // ns since 1970
 	Opened      time.Time
@@ -116,6 +117,7 @@ type Stats struct {
 	DiskBytes    int64 // bytes of all segment files, as allocated by the file system
 	FreeBytes    int64 // that the file system of the directory has left for this user; -1: it does not say
 	Unacked      int64 // stored bytes of unacked chunks
+	Taken        int64 // what these take of the disk, which is what MaxSize limits
 	OpenChunks   int
 	SealedChunks int   // tombstones included
 	Quarantined  int64 // chunks set aside since the spool was made

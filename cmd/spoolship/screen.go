@@ -131,7 +131,7 @@ func filesLine(st *agent.Status, now time.Time) string {
 }
 
 func backlogLine(st *agent.Status, now time.Time) string {
-	text := fmt.Sprintf("%s of %s not in the bucket yet: %d sealed and %d open chunks", size(st.BacklogBytes), size(st.MaxSize), st.SealedChunks, st.OpenChunks)
+	text := fmt.Sprintf("%s not in the bucket yet, %s of %s on disk: %d sealed and %d open chunks", size(st.BacklogBytes), size(st.TakenBytes), size(st.MaxSize), st.SealedChunks, st.OpenChunks)
 	if !st.OldestChunk.IsZero() {
 		text += ", the oldest " + span(now.Sub(st.OldestChunk)) + " old"
 	}

@@ -17,7 +17,7 @@ var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 func healthy() agent.Status {
 	return agent.Status{
 		Version: "1.2.3", PID: 42, Started: noon.Add(-26 * time.Hour), Host: "web1", Bucket: "my-events", Healthy: true, State: agent.StateOK, Following: true,
-		Queue: "3f9c2a7be01d4458", BacklogBytes: 1 << 20, OldestChunk: noon.Add(-20 * time.Second), OpenChunks: 1,
+		Queue: "3f9c2a7be01d4458", BacklogBytes: 1 << 20, TakenBytes: 1258291, OldestChunk: noon.Add(-20 * time.Second), OpenChunks: 1,
 		Segments: 1, DiskBytes: 3 << 20, MaxSize: 4 << 30, FreeBytes: 50 << 30, RoomBytes: 4<<30 - 1<<20,
 		Inputs:  []agent.InputStatus{{Name: "app", Files: 12, Open: 3, Bytes: 5 << 30, Records: 11223344, Rotations: 2}},
 		Uploads: agent.UploadStats{Objects: 640, Bytes: 1 << 30, RawBytes: 5 << 30, Records: 11200000, LastKey: "events/app/x.ndjson.gz", LastTime: noon.Add(-12 * time.Second)},
@@ -35,7 +35,7 @@ func TestScreen(t *testing.T) {
 
 agent        1.2.3, pid 42, up 1 d 2 h, host web1, queue 3f9c2a7be01d4458
 files        12 followed, 0 B in them not spooled yet
-backlog      1.0 MiB of 4.0 GiB not in the bucket yet: 0 sealed and 1 open chunks, the oldest 20 s old
+backlog      1.0 MiB not in the bucket yet, 1.2 MiB of 4.0 GiB on disk: 0 sealed and 1 open chunks, the oldest 20 s old
 disk         3.0 MiB in 1 segments, 50 GiB free
 uploads      640 objects, 11,200,000 records, 5.0 GiB as 1.0 GiB, 0 failed attempts
 last upload  12 s ago: s3://my-events/events/app/x.ndjson.gz

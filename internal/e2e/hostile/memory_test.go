@@ -150,7 +150,8 @@ func (e effect) bound(t *testing.T) string {
 
 // memStatus is the part of the status that tells of lag.
 type memStatus struct {
-	Inputs []struct {
+	Problems []struct{ Cause, Input string }
+	Inputs   []struct {
 		Records      int64
 		Overflow     int64
 		LagSince     time.Time `json:"lag_since"`

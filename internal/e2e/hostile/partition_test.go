@@ -4,9 +4,12 @@ package hostile
 
 import (
 	"fmt"
+	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -62,4 +65,68 @@ func TestManyPartitions(t *testing.T) {
 				fmt.Sprintf("%d chunks, %d MiB, %.0f s", mostOpen, mostDisk>>20, tt.mostLate.Seconds()))
 		})
 	}
+}
+
+// While the store is away, objects of one short line each fill the spool by what
+// they take on disk: the state directory stays near max_size, and another input is
+// read on.
+func TestTinyObjectsInAFullSpool(t *testing.T) {
+	const (
+		values  = 20_000
+		maxSize = 8 << 20
+		most    = 2*maxSize + 1<<20 + 4<<20 // a segment, the ballast; see max_size in config.example.toml
+		watched = 2 * time.Second           // after the input is blocked
+	)
+	for _, tt := range []struct{ input, chunk string }{
+		{"20,000 values of {field:user} and 100 more each 50 ms, S3 down", ""},
+		{"the same, few objects open at a time", "max_open = 2\n"},
+		{"the same, not compressed", "compression = \"none\"\n"},
+	} {
+		t.Run(tt.input, func(t *testing.T) {
+			w := newWorld(t, "json")
+			w.cfg.SpoolSize, w.cfg.ChunkSize, w.cfg.SegmentSize = "8MiB", "1MiB", "1MiB"
+			w.answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) })
+			path, users := filepath.Join(w.Logs(), "app.log"), 0
+			write := func(n int) {
+				var b strings.Builder
+				for range n {
+					fmt.Fprintf(&b, "{\"user\":%d}\n", users)
+					users++
+				}
+				appendTo(t, path, b.String())
+			}
+			write(values)
+			var disk int64
+			var blocked time.Time
+			settings := "key = \"u={field:user}/{queue}-{chunk}-{records}-{id}\"\n[input.chunk]\nmax_new = 1000000\n" + tt.chunk
+			seen := w.besideOther(settings, func(s *memStatus) bool {
+				write(100)
+				disk = max(disk, onDisk(w.cfg.StateDir))
+				for _, p := range s.Problems {
+					if p.Cause == "blocked" && p.Input == "hostile" && blocked.IsZero() {
+						blocked = time.Now()
+					}
+				}
+				return !blocked.IsZero() && time.Since(blocked) > watched
+			})
+			ok := seen.ok(t) && disk <= most && seen.Inputs[1].Records < int64(users)
+			row(t, ok, tt.input,
+				fmt.Sprintf("%.1f MiB of state_dir, %d objects, another input lags %.1f s", float64(disk)/(1<<20), seen.open, seen.lag.Seconds()),
+				fmt.Sprintf("%d MiB at max_size = 8 MiB, %.0f s", most>>20, mostLag.Seconds()))
+		})
+	}
+}
+
+// onDisk returns the bytes that the files below dir occupy.
+func onDisk(dir string) (n int64) {
+	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // deleted meanwhile
+		}
+		if info, err := e.Info(); err == nil && !e.IsDir() {
+			n += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		return nil
+	})
+	return n
 }

@@ -82,7 +82,7 @@ func TestStatusScreens(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond) // the pace of writing, not a wait
 	}
-	capture(t, "outage", s.screen("degraded: upload: ", "; full in ", 1))
+	capture(t, "outage", s.screen("degraded: upload of app: ", "; full in ", 1))
 
 	s.write("a.log", 300_000) // more than fits
 	full := s.screen("stalled: spool full: ", "; full\n", 1)
