@@ -312,3 +312,32 @@ func TestCompressedGrows(t *testing.T) {
 		f.want("one\ntwo\n" + tailer.Noise(6, 10))
 	}, "*.gz")
 }
+
+// A generation that was rotated before the first start is nobody's, also when it is
+// compressed later and has the time of that.
+func TestCompressedOfBefore(t *testing.T) {
+	for name, down := range map[string]bool{"running": false, "stopped": true} {
+		t.Run(name, func(t *testing.T) {
+			follow(t, func(f *harness) {
+				f.append("app.log.20260101-000000", "before\n")
+				f.tick()
+				f.append("app.log", "one\n")
+				f.step()
+				rotate := func() {
+					f.tick()
+					f.rename("app.log", "app.log.20260102-000000")
+					f.packed("app.log.20260101-000000.gz", "before\n", 1)
+					f.remove("app.log.20260101-000000")
+					f.append("app.log", "two\n")
+				}
+				if down {
+					f.restart(rotate)
+				} else {
+					rotate()
+				}
+				f.pass(2 * time.Minute)
+				f.want("one\ntwo\n")
+			}, "app.log")
+		})
+	}
+}

@@ -337,7 +337,7 @@ func (fam *family) lastAt(path string) (last *file) {
 // made before what is at home began, as a copy of that is not.
 func (fam *family) missed(o *seen) bool {
 	last := fam.lastPlain()
-	if last == nil || !last.trusts(o) {
+	if last == nil || !last.trusts(o) || fam.beforeFirst(o) {
 		return false
 	}
 	if o.packed != plain && last.seen != nil && last.seen.home {
@@ -350,6 +350,16 @@ func (fam *family) missed(o *seen) bool {
 		return true
 	}
 	return last.seen == nil || !last.seen.home || o.born != 0 && o.born < max(last.seen.born, last.pos.Began)
+}
+
+// beforeFirst reports whether o, which is compressed, has an older name than the
+// generation that was followed first. The agent never had to do with it, however
+// late it was compressed: the kubelet does so at the next rotation, under a new time.
+func (fam *family) beforeFirst(o *seen) bool {
+	return o.packed != plain && slices.ContainsFunc(slices.Concat(fam.live, fam.done), func(f *file) bool {
+		first := f.pos.Began == f.pos.Since && f.pos.Born == f.pos.First
+		return first && f.seen != nil && !f.seen.home && unpackedName(f.seen.real) != unpackedName(o.real) && compareAge(o.real, f.seen.real) < 0
+	})
 }
 
 // younger says whether o can have been made after the family was first
