@@ -302,13 +302,14 @@ func (u *unwrapper) long(i, end, next int) {
 func (u *unwrapper) add(p *piece, i, next int) {
 	o := &u.open[p.stream]
 	offset := u.w.From + int64(i)
-	if !o.inLine {
+	joined := o.inLine
+	if !joined {
 		if u.e.encoding == nil {
 			p.text = bytes.TrimPrefix(p.text, []byte("\ufeff"))
 		}
 		switch {
 		case o.start == idle:
-		case u.e.begins != nil && u.e.begins(p.text), len(o.text)+1+len(p.text) > u.e.maxLine:
+		case !p.more && u.e.begins != nil && u.e.begins(p.text), len(o.text)+1+len(p.text) > u.e.maxLine:
 			u.end(o, i)
 		default:
 			o.text = append(o.text, '\n')
@@ -324,6 +325,10 @@ func (u *unwrapper) add(p *piece, i, next int) {
 	o.text = append(o.text, p.text...)
 	if o.inLine = p.more; o.inLine {
 		return
+	}
+	if joined && o.lineAt > 0 && u.e.begins != nil && u.e.begins(o.text[o.lineAt:]) { // the whole line tells
+		u.split(o, i)
+		o.since = u.w.Now
 	}
 	switch {
 	case o.part > 0:
@@ -359,16 +364,21 @@ func (u *unwrapper) end(o *open, end int) {
 // that it ends with began later, the lines before that one.
 func (u *unwrapper) cut(o *open, end int) {
 	if o.lineAt > 0 {
-		before := o.item
-		before.text = o.text[:o.lineAt-1]
-		u.emit(&before, end)
-		o.text = o.text[o.lineAt:]
-		o.offset, o.time, o.lineAt, o.scope = o.lineOffset, o.lineTime, 0, scope{}
+		u.split(o, end)
 		return
 	}
 	o.flags |= itemPart
 	u.emit(&o.item, end)
 	*o = open{item: item{stream: o.stream, part: o.part + 1, text: nil}, start: idle, inLine: true}
+}
+
+// split appends the lines of an item before its last one, which begins the next item.
+func (u *unwrapper) split(o *open, end int) {
+	before := o.item
+	before.text = o.text[:o.lineAt-1]
+	u.emit(&before, end)
+	o.text = o.text[o.lineAt:]
+	o.offset, o.time, o.lineAt, o.scope = o.lineOffset, o.lineTime, 0, scope{}
 }
 
 // hold decides what becomes of items whose end is not there.

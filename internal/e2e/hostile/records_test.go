@@ -58,6 +58,9 @@ func TestRecords(t *testing.T) {
 			`inner_format = "json"` + "\n" + `fields = ["stream"]` + "\n" + `mask_fields = ["password"]` + "\n" + `drop_fields = ["b"]` + "\n" + `time_field = "t"`,
 			cri("stdout", "P", `{"password":"x","b":1,`) + cri("stdout", "F", `"t":"2020-01-02T03:04:05+0000"}`), []string{`{"password":"***","t":"2020-01-02T03:04:05+0000","stream":"stdout"}`}, "dt=2020-01-02/hour=03/"},
 		{"a stack trace in a container", "docker", `multiline_continue = '^\s'` + "\n" + `fields = ["message"]`, docker("stdout", "panic\n") + docker("stderr", "x\n") + docker("stdout", "\tat\n"), []string{`{"message":"panic\n\tat","attrs"`, `{"message":"x","attrs"`}, ""},
+		{"a stack trace of which lines were written in pieces", bucket.CRI, `multiline_start = '^\d{4} '` + "\n" + `fields = ["message"]`,
+			cri("stdout", "P", "20") + cri("stdout", "F", "26 a") + cri("stdout", "P", "") + cri("stdout", "F", "\tat b") + cri("stdout", "P", "2") + cri("stderr", "F", "2026 x") + cri("stdout", "F", "026 c"),
+			[]string{`{"message":"2026 a\n\tat b"}`, `{"message":"2026 c"}`, `{"message":"2026 x"}`}, ""},
 		{"an object of several lines in a container", bucket.CRI, `inner_format = "json"` + "\n" + `framing = "json"` + "\n" + `fields = ["stream"]`, cri("stdout", "F", "{") + cri("stderr", "F", "{}") + cri("stdout", "F", ` "a": 1`) + cri("stdout", "F", "}"),
 			[]string{`{"a":1,"stream":"stdout"}`, `{"stream":"stderr"}`}, ""},
 	} {
