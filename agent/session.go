@@ -186,7 +186,7 @@ func tailerOptions(su *setup) tailer.Options {
 		o.Inputs = append(o.Inputs, tailer.Input{
 			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
 			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), DeleteAfter: time.Duration(in.DeleteAfterShip),
-			ByContent: in.Identity == "fingerprint", Links: tailer.LinkPolicy(in.FollowSymlinks), MaxLineSize: int(in.MaxLineSize),
+			ByContent: in.Identity == "fingerprint", MaxLineSize: int(in.MaxLineSize),
 			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait), Stream: su.plans[i].enc.Stream(), Unit: su.plans[i].unit,
 			Fit: su.plans[i].fit, Objects: in.Framing == "json", Mark: su.plans[i].enc.Mark(),
 			Unwrap: unwrap(su.plans[i].enc),
@@ -325,21 +325,26 @@ func (s *session) complete(ctx context.Context, a *Agent) error {
 	return nil
 }
 
-// tellLeft says which last lines a run with Once has left in the files, since they
-// have no newline yet.
+// tellLeft warns of the last lines and objects that a run with Once has left in the
+// files, since they have no end yet.
 func (a *Agent) tellLeft(left []tailer.Unread) {
 	files, bytes := 0, int64(0)
 	for _, u := range left {
-		if u.Reason != tailer.ReasonPartial {
+		msg := "left the last line of a file, as it has no newline"
+		switch u.Reason {
+		case tailer.ReasonPartial:
+		case tailer.ReasonTorn:
+			msg = "left the last object of a file, as its end is missing"
+		default:
 			continue // of others it is told otherwise
 		}
 		if files++; files <= leftShown {
-			a.o.Logger.Warn("left the last line of a file, as it has no newline", "input", u.Input, "path", u.Path, "bytes", u.Bytes, "hint", "run with --flush-partial to ship it as it is")
+			a.o.Logger.Warn(msg, "input", u.Input, "path", u.Path, "bytes", u.Bytes, "hint", "run with --flush-partial to ship it as it is")
 		}
 		bytes += u.Bytes
 	}
 	if files > leftShown {
-		a.o.Logger.Warn("left the last lines of more files, as they have no newline", "files", files-leftShown, "bytes_in_all", bytes, "hint", "run with --flush-partial to ship them as they are")
+		a.o.Logger.Warn("left the last lines or objects of more files, as they have no end", "files", files-leftShown, "bytes_in_all", bytes, "hint", "run with --flush-partial to ship them as they are")
 	}
 }
 

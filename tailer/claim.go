@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -237,7 +238,7 @@ func (t *Tailer) openSeen(o *seen) (int, error) {
 	switch {
 	case err == nil && t.private.opened(fd):
 		err = errPrivate
-	case err == nil && o.is(&i) && o.uid == i.uid:
+	case err == nil && o.is(&i):
 		return fd, nil
 	default:
 		t.asked = true
@@ -332,8 +333,15 @@ func (t *Tailer) replace(f *file) {
 // searchDir looks for the inode of f under any name in the directory it was in.
 func (t *Tailer) searchDir(ctx context.Context, in *input, f *file, l *listing) error {
 	dir := filepath.Dir(f.fam.home)
-	for _, name := range l.named(dir, f.pos.Ino) {
-		p := filepath.Join(dir, name)
+	for _, e := range l.dirs[dir] {
+		fi, err := e.Info()
+		if err != nil || !fi.Mode().IsRegular() {
+			continue
+		}
+		if s, ok := fi.Sys().(*syscall.Stat_t); !ok || s.Ino != f.pos.Ino {
+			continue
+		}
+		p := filepath.Join(dir, e.Name())
 		i, err := statPath(p)
 		if err != nil || unknownPacking(p) || t.private.holds(p, &i) {
 			continue

@@ -20,6 +20,7 @@ const (
 	ReasonPaused     = "the input is paused"
 	ReasonUnreadable = "the file can't be read"
 	ReasonPartial    = "the last line has no newline yet"
+	ReasonTorn       = "the last object has no end yet"
 	ReasonWaiting    = "it is not known yet what happened to the file"
 )
 
@@ -197,6 +198,9 @@ func (t *Tailer) noteUnread() {
 			for _, f := range fam.live {
 				if rest := f.size - f.pos.Offset; rest > 0 {
 					why, _ := f.leftBecause()
+					if f.held { // with Input.Stream: all other events were released
+						why = ReasonTorn
+					}
 					t.left = append(t.left, Unread{in.Name, f.pos.Path, rest, why})
 				}
 			}

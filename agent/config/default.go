@@ -55,10 +55,8 @@ func defaultInput(c *Config) Input {
 		Framing:     "lines",
 		StartAt:     "beginning",
 		Identity:    "inode",
-
-		FollowSymlinks: "same-owner",
-		MaxLineSize:    mib,
-		TimeZone:       "UTC",
+		MaxLineSize: mib,
+		TimeZone:    "UTC",
 
 		Encoding:      "utf-8",
 		MultilineWait: Duration(5 * time.Second),

@@ -63,6 +63,20 @@ func TestPartialLastLine(t *testing.T) {
 	w.arrived()
 }
 
+// An object whose end is missing waits for it, and the operator is told.
+func TestTornObject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, bucket.JSON)
+	w.configure("[[input]]\n", "[[input]]\nframing = \"json\"\n")
+	w.log("a.log", "{\"a\":1}\n")
+	if err := os.WriteFile(filepath.Join(w.Logs(), "b.log"), []byte("{\"torn\":\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := w.command("run", "--once").exits(0)
+	p.complaint("left the last object", "b.log", "bytes=9", "--flush-partial")
+	w.arrived()
+}
+
 // A line of 100 MiB becomes parts, none of it is lost, and it does not have to
 // fit into memory.
 func TestLongLine(t *testing.T) {
