@@ -71,8 +71,15 @@ func (t *Tailer) skipAppended(ctx context.Context, f *file, data []byte) (outcom
 	case a.sum != log.CRC:
 		a.of = nil
 		return own, nil
+	case log.Offset > headSize || a.of.emptied():
+		return skipped, t.skipTo(ctx, f, a)
+	case t.now().Sub(f.active) < t.o.RotateWait:
+		t.wakeAt = earliest(t.wakeAt, t.now().Add(min(t.o.RotateWait, t.o.PollInterval)))
+		return comparing, nil
 	}
-	return skipped, t.skipTo(ctx, f, a)
+	// Few bytes that stay in the log as well are those of two writers.
+	a.of = nil
+	return own, nil
 }
 
 // skipTo moves f over the bytes of the log that a has found in it.
@@ -146,6 +153,9 @@ func (t *Tailer) beginsLikeHome(f *file, data []byte) bool {
 	n, err := pread(fd, b, 0)
 	return err == nil && n > 0 && bytes.HasPrefix(data, b[:n])
 }
+
+// emptied reports whether no name leads to the bytes that were read of f any more.
+func (f *file) emptied() bool { return f.replaced || f.seen == nil }
 
 // unread reports whether there is, or may be, more of g to be read where it is.
 func (f *file) unread() bool {

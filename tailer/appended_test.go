@@ -74,19 +74,21 @@ func TestAppendedToArchive(t *testing.T) {
 
 // A writer that has not noticed the rotation adds lines like those of the new log.
 func TestLateLinesLikeTheLog(t *testing.T) {
-	f := newFixture(t, "*.log")
-	f.append("a.log", "the same\n")
-	f.step()
-	f.rename("a.log", "a.log.1")
-	f.append("a.log", "the same\n")
-	f.step()
-	f.append("a.log.1", "the same\n")
-	f.pass(time.Second)
-	f.append("a.log.1", "late\n")
-	f.pass(time.Second)
-	f.pass(idle)
-	if got, want := sorted(f.c.text()), sorted(strings.Repeat("the same\n", 3)+"late\n"); got != want {
-		t.Errorf("%q", got)
+	for _, old := range []string{"the same\n", "the same\nothers\n"} {
+		f := newFixture(t, "*.log")
+		f.append("a.log", old)
+		f.step()
+		f.rename("a.log", "a.log.1")
+		f.append("a.log", "the same\n")
+		f.step()
+		f.append("a.log.1", "the same\n")
+		f.pass(time.Second)
+		f.append("a.log.1", "late\n")
+		f.pass(time.Second)
+		f.pass(idle)
+		if got, want := sorted(f.c.text()), sorted(old+"the same\nthe same\nlate\n"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
