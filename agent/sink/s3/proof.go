@@ -27,12 +27,12 @@ const (
 //   - no body, a request id, and either TLS, whose certificate says who answers, or
 //     an encryption by KMS: ETags of encrypted objects are not their MD5
 //
-// That the body is no document and that a checksum does not differ is asked for
-// in every case.
+// That the body is no document, that a checksum does not differ, and that the
+// answer came behind the last byte of the object is asked for in every case.
 func (a *attempt) stored() bool {
 	r := a.answer
 	switch {
-	case r.status != http.StatusOK, r.header.Get("Etag") == "", r.isDocument(), r.long:
+	case r.status != http.StatusOK, r.header.Get("Etag") == "", r.isDocument(), r.long, a.body.read < a.body.size:
 		return false
 	case r.header.Get(headerSHA256) != "":
 		return a.echoed()

@@ -84,6 +84,21 @@ func TestProof(t *testing.T) {
 	}
 }
 
+// Who answers before all of the object was sent does not have it.
+func TestEarlyAnswerProvesNothing(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set(headerSHA256, r.Header.Get(headerSHA256))
+	}))
+	defer srv.Close()
+	s := newSink(t, Options{
+		Bucket: "b", Region: "r", Endpoint: srv.URL, PathStyle: true, Access: Access{AccessKeyID: "a", SecretAccessKey: "s"},
+	})
+	if err := s.Put(t.Context(), sinktest.NewObject("key", make([]byte, 32<<20))); err == nil {
+		t.Error("delivered")
+	}
+}
+
 func payloadOf(content []byte) []byte {
 	o := sinktest.NewObject("", content)
 	return o.SHA256[:]
