@@ -86,7 +86,7 @@ func TestStatusScreens(t *testing.T) {
 
 	s.write("a.log", 300_000) // more than fits
 	full := s.screen("stalled: spool full: ", "; full\n", 1)
-	if !strings.Contains(full, "\n  also: upload: ") {
+	if !strings.Contains(full, "\n  also: upload of app: ") {
 		t.Errorf("the cause of the cause is not there:\n%s", full)
 	}
 	capture(t, "full spool", full)
