@@ -76,7 +76,7 @@ func SharedFiles(c *config.Config) ([]Overlap, error) {
 	first, found := make(map[inode]string), overlaps{}
 	for i := range c.Inputs {
 		in := &c.Inputs[i]
-		paths, _, _, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude}, Private(c))
+		paths, _, _, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude, Links: tailer.LinkPolicy(in.FollowSymlinks)}, Private(c))
 		if err != nil {
 			return nil, fmt.Errorf("input %s: %w", in.Name, err)
 		}

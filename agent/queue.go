@@ -28,10 +28,11 @@ const (
 	failingAfter = 2
 	// freshEvery and retryEvery are the least time from a failed probe of an input
 	// to its next: of a prefix that was never tried, and of one that fails.
-	freshEvery = 200 * time.Millisecond
+	freshEvery = 50 * time.Millisecond // twice as often as [chunk] max_new lets new ones come
 	retryEvery = time.Second
-	// paceMax bounds what failures make of them.
-	freshMax = time.Second
+	// nextMax and retryMax bound what failures make of the time to the next attempt at
+	// all while the destination fails, and to the next probe of what fails.
+	nextMax  = time.Second
 	retryMax = 5 * time.Second
 	// maxCorrections is how many corrections of the destination an input follows at
 	// once before an upload of it succeeds: they are claims.
@@ -141,6 +142,7 @@ type attempt struct {
 	began  time.Time
 	moved  atomic.Int64 // when a byte was last read for the upload, ns since 1970
 	cancel context.CancelFunc
+	slot   *pulse // while it is running
 }
 
 // tries is what the tries of one chunk so far say about the next.
@@ -456,11 +458,10 @@ func (q *queue) done(a *attempt, o outcome, err *sink.Error, now time.Time) (cou
 	}
 	if p := in.pace(a.kind); p != nil {
 		q.probing--
-		least, most := freshEvery, freshMax
+		wait := freshEvery
 		if a.kind == retry {
-			least, most = retryEvery, retryMax
+			wait = spacing(retryEvery, retryMax, in.failures.rounds-1)
 		}
-		wait := spacing(least, most, in.failures.rounds-1)
 		if idle := a.idle(now); q.most == 1 && idle >= stallAfter { // it had the only slot
 			wait = min(3*idle, stallMax)
 		}
@@ -591,7 +592,7 @@ func (q *queue) refused(a *attempt, e *sink.Error, now time.Time) (counts bool) 
 	}
 	q.failures.add(a.began, now)
 	if q.failures.n >= failingAfter {
-		q.next = now.Add(spacing(backoffBase/4, freshMax, q.failures.rounds))
+		q.next = now.Add(spacing(backoffBase/4, nextMax, q.failures.rounds))
 		q.retry = now.Add(backoff(q.failures.rounds, backoffMax, 0))
 	}
 	if q.failures.n >= failingAfter || e.Class == sink.Throttled {

@@ -203,15 +203,19 @@ func TestQueueKeepsFailuresApart(t *testing.T) {
 func TestQueueProbesFewOfARefusedInput(t *testing.T) {
 	w := newQueueWorld(4)
 	w.answer = func(string, string) (time.Duration, *sink.Error) { return time.Millisecond, failure403() }
-	for i := range 5000 {
+	for i := range 1000 {
 		w.add("app", fmt.Sprintf("app/user=%d/", i))
+	}
+	w.run(time.Minute) // each is tried once
+	for prefix := range w.tries {
+		w.tries[prefix] = 0
 	}
 	w.run(time.Minute)
 	total := 0
 	for _, n := range w.tries {
 		total += n
 	}
-	if total > 150 {
+	if total > 60 {
 		t.Errorf("%d attempts in a minute", total)
 	}
 	w.answer = func(string, string) (time.Duration, *sink.Error) { return time.Millisecond, nil }

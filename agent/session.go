@@ -186,7 +186,7 @@ func tailerOptions(su *setup) tailer.Options {
 		o.Inputs = append(o.Inputs, tailer.Input{
 			Name: in.Name, Include: in.Include, Exclude: in.Exclude,
 			StartAtEnd: in.StartAt == "end", IgnoreOlder: time.Duration(in.IgnoreOlder), DeleteAfter: time.Duration(in.DeleteAfterShip),
-			ByContent: in.Identity == "fingerprint", MaxLineSize: int(in.MaxLineSize),
+			ByContent: in.Identity == "fingerprint", Links: tailer.LinkPolicy(in.FollowSymlinks), MaxLineSize: int(in.MaxLineSize),
 			Events: su.plans[i].enc.Events(), EventWait: time.Duration(in.MultilineWait), Stream: su.plans[i].enc.Stream(), Unit: su.plans[i].unit,
 			Fit: su.plans[i].fit, Objects: in.Framing == "json", Mark: su.plans[i].enc.Mark(),
 			Unwrap: unwrap(su.plans[i].enc),

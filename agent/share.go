@@ -89,7 +89,11 @@ func (s *share) blocked(input int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reserve := s.limit / reservePart
-	if s.limit == 0 || all+coming < s.limit-reserve || own < reserve/int64(len(s.inputs)) {
+	least := s.limit - reserve
+	if !s.since[input].IsZero() { // what is acked of others is no reason to go on for a moment
+		least -= reserve
+	}
+	if s.limit == 0 || all+coming < least || own < reserve/int64(len(s.inputs)) {
 		s.since[input] = time.Time{}
 		return false
 	}

@@ -50,6 +50,10 @@ func TestShareBlocksWhoHasMuch(t *testing.T) {
 	want(true, false)
 	add("little", 400_000) // its part of the reserve is 500,000
 	want(true, true)
+	if err := sp.Ack(4); err != nil { // a little room is not enough to go on
+		t.Fatal(err)
+	}
+	want(true, false)
 	if err := sp.Ack(1); err != nil {
 		t.Fatal(err)
 	}

@@ -38,26 +38,24 @@ type shipper struct {
 	losses      *lossLog
 	uploads     int           // at once
 	pulses      []*pulse      // of the loop, and of each upload
-	slots       chan *pulse   // those of uploads that are free
 	ended       chan struct{} // an attempt has
 
 	mu    sync.Mutex
 	queue *queue
-	seen  uint64 // mark of the chunks that the queue knows
-	plain bool   // the destination does not know If-None-Match
+	seen  uint64   // mark of the chunks that the queue knows
+	plain bool     // the destination does not know If-None-Match
+	slots []*pulse // of uploads: those that are free
 }
 
 // begin is called before Run. Without a shipper that has stopped to go on from,
 // every chunk that is sealed already is in doubt: an earlier process, or an earlier
 // session, may have put it.
 func (s *shipper) begin(before *shipper) {
-	s.ended, s.slots = make(chan struct{}, 1), make(chan *pulse, s.uploads)
-	s.pulses = []*pulse{{loop: "shipper"}}
+	s.ended, s.pulses = make(chan struct{}, 1), []*pulse{{loop: "shipper"}}
 	for range s.uploads {
-		p := &pulse{loop: "upload"}
-		s.pulses = append(s.pulses, p)
-		s.slots <- p
+		s.slots = append(s.slots, &pulse{loop: "upload"})
 	}
+	s.pulses = append(s.pulses, s.slots...)
 	if before != nil {
 		s.queue, s.seen = before.queue, before.seen
 		s.queue.resume(s.uploads, time.Now())
@@ -104,7 +102,7 @@ func (s *shipper) dispatch(ctx, stop context.Context, drain <-chan struct{}, g *
 		changed := s.spool.Changed()
 		draining := isClosed(drain) // before looking: all is sealed by then
 		s.admit()
-		wake := s.startDue(ctx, stop, g)
+		wake := s.startDue(ctx, g)
 		wait := drain
 		if draining {
 			if s.spool.Len() == 0 {
@@ -131,7 +129,7 @@ func (s *shipper) dispatch(ctx, stop context.Context, drain <-chan struct{}, g *
 
 // startDue starts every attempt that is due and has a slot, and returns when to
 // look again; zero: after the next change.
-func (s *shipper) startDue(ctx, stop context.Context, g *errgroup.Group) time.Time {
+func (s *shipper) startDue(ctx context.Context, g *errgroup.Group) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -149,12 +147,11 @@ func (s *shipper) startDue(ctx, stop context.Context, g *errgroup.Group) time.Ti
 		}
 		attemptCtx, cancel := context.WithCancel(ctx)
 		a.cancel = cancel
-		p := <-s.slots // there is one for each that the queue gives
+		free := len(s.slots) - 1 // there is one for each that the queue gives
+		a.slot, s.slots = s.slots[free], s.slots[:free]
 		g.Go(func() error {
 			defer cancel()
-			err := s.ship(attemptCtx, ctx, stop, a, p)
-			p.rest()
-			s.slots <- p
+			err := s.ship(attemptCtx, ctx, a)
 			select {
 			case s.ended <- struct{}{}:
 			default: // somebody looks anyway
@@ -190,8 +187,8 @@ func (a *tries) ifAbsent(mode string, plain bool) bool {
 
 // ship makes one attempt: it puts the chunk and acks it. Only failures of the spool
 // that end the session are returned. attemptCtx ends too when others need the slot.
-func (s *shipper) ship(attemptCtx, ctx, stop context.Context, a *attempt, p *pulse) error {
-	p.beat()
+func (s *shipper) ship(attemptCtx, ctx context.Context, a *attempt) error {
+	a.slot.beat()
 	c, ok := s.chunk(a.seq)
 	if !ok {
 		s.finish(a, succeeded, nil) // it was acked before
@@ -202,7 +199,7 @@ func (s *shipper) ship(attemptCtx, ctx, stop context.Context, a *attempt, p *pul
 	}
 	size, err := a.size, error(nil)
 	if !a.delivered {
-		size, err = s.try(attemptCtx, &c, a, p)
+		size, err = s.try(attemptCtx, &c, a)
 	}
 	if err == nil {
 		a.delivered, a.inDoubt, a.size = true, true, size
@@ -245,12 +242,18 @@ func (s *shipper) chunk(seq uint64) (spool.Chunk, bool) {
 // chunkName is what a chunk is called among those of its input.
 func chunkName(c *spool.Chunk) string { return "chunk " + strconv.FormatUint(c.Number, 10) }
 
-// finish gives an attempt back to the queue, and reports whether the destination has
-// failed it.
-func (s *shipper) finish(a *attempt, o outcome, err *sink.Error) (counts bool) {
+// finish gives an attempt back to the queue, and its slot with it: another goroutine
+// may be at either from then on. It returns how many attempts under its prefix have
+// failed one after the other; 0: the destination has not failed this one.
+func (s *shipper) finish(a *attempt, o outcome, err *sink.Error) (failures int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queue.done(a, o, err, time.Now())
+	a.slot.rest()
+	s.slots = append(s.slots, a.slot)
+	if s.queue.done(a, o, err, time.Now()) {
+		failures = a.lane.failures.n
+	}
+	return failures
 }
 
 // ends reports whether an error of the spool is one that only a new session, or
@@ -278,7 +281,7 @@ func pause(ctx, stop context.Context, d time.Duration) bool {
 }
 
 // try makes one attempt and returns the object's size once it is there.
-func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse) (int64, error) {
+func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt) (int64, error) {
 	a.n++
 	src := &source{}
 	if c.State == spool.StateSealed {
@@ -306,10 +309,10 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse)
 		Key: c.Name, ContentType: "application/x-ndjson", Metadata: metadata(c, body.RawCRC()),
 		Size: body.Size(), SHA256: body.SHA256(), Body: &watched{body, a}, IfAbsent: a.ifAbsent(s.conditional, plain),
 	}
-	p.rest() // it has a timeout of its own
+	a.slot.rest() // it has a timeout of its own
 	began := time.Now()
 	err = s.sink.Put(ctx, o)
-	p.beat()
+	a.slot.beat()
 	if src.err != nil {
 		return 0, src.err // the spool's error, whatever the sink made of it
 	}
@@ -336,9 +339,10 @@ func (s *shipper) try(ctx context.Context, c *spool.Chunk, a *attempt, p *pulse)
 // failed takes note of a failed attempt.
 func (s *shipper) failed(c *spool.Chunk, a *attempt, e *sink.Error) {
 	s.done.failed(e.Class)
-	counts := s.finish(a, refused, e)
-	s.log.Debug("upload failed", "key", c.Name, "attempt", a.n, "code", e.Code, "error", e.Err)
-	if !counts { // the destination corrected the request
+	n := a.n
+	failures := s.finish(a, refused, e)
+	s.log.Debug("upload failed", "key", c.Name, "attempt", n, "code", e.Code, "error", e.Err)
+	if failures == 0 { // the destination corrected the request
 		message := "the destination corrects how it is asked; going on as it says"
 		if e.Class == sink.NotConditional {
 			message = "the destination does not know If-None-Match; going on without"
@@ -346,9 +350,6 @@ func (s *shipper) failed(c *spool.Chunk, a *attempt, e *sink.Error) {
 		s.log.Warn(message, "input", c.Input, "error", e.Err, "hint", e.Hint)
 		return
 	}
-	s.mu.Lock()
-	failures := a.lane.failures.n
-	s.mu.Unlock()
 	if failures >= unhealthyAfter || e.Class != sink.Temporary && e.Class != sink.Throttled {
 		s.health.fail(problem{causeUpload, c.Input, a.lane.prefix}, e.Code, e, e.Hint)
 	}

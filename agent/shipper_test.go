@@ -1,8 +1,12 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,4 +146,52 @@ func TestHealthTellsTheFixAndTheRecovery(t *testing.T) {
 	broken = false
 	dest.mu.Unlock()
 	eventually(t, "good health", func() bool { st := a.Status(); return st.Healthy && st.Uploads.Objects == 1 })
+}
+
+// heldLog calls held with the first message of a kind, in the goroutine that logs it.
+type heldLog struct {
+	slog.Handler
+	message string
+	held    func()
+}
+
+func (h *heldLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *heldLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.message {
+		h.held()
+	}
+	return nil
+}
+
+func (h *heldLog) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+// What is logged of a failed upload, however slowly, keeps no other one from its slot.
+func TestFailureHoldsNoSlot(t *testing.T) {
+	s := newSite(t)
+	s.cfg.S3.MaxUploads = 1
+	other := s.cfg.Inputs[0]
+	other.Name, other.Include = "other", []string{filepath.Join(s.dir, "log", "*.txt")}
+	s.cfg.Inputs = append(s.cfg.Inputs, other)
+	s.write(t, "a.log", 0, 1)
+
+	dest, shipped := newMemSink(), make(chan struct{})
+	dest.script = func(_ int, o *sink.Object) (bool, error) {
+		if o.Metadata["spoolship-input"] == "app" {
+			return false, &sink.Error{Class: sink.Config, Status: 403, Code: "AccessDenied", Hint: "h", Err: errors.New("no")}
+		}
+		close(shipped)
+		return true, nil
+	}
+	done := make(chan struct{})
+	start(t, s.agent(t, Options{Sink: dest, Logger: slog.New(&heldLog{Handler: slog.DiscardHandler, message: "upload failed", held: sync.OnceFunc(func() {
+		defer close(done)
+		s.write(t, "b.txt", 0, 1)
+		select {
+		case <-shipped:
+		case <-time.After(20 * time.Second):
+			t.Error("the other input is not uploaded")
+		}
+	})})}))
+	<-done
 }

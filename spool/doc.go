@@ -1,6 +1,6 @@
 // Package spool is the durable queue: a chain of bbolt segments that holds
 // compressed blocks, the chunks they belong to and the positions they were
-// read up to, all written in one transaction per batch.
+// read up to. Every call of Append, of one batch or of several, is one transaction.
 //
 // It knows bytes and names; it does not know S3, compression or files that are
 // followed. It never retries, starts no goroutines, and drops nothing

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -238,7 +237,7 @@ func (t *Tailer) openSeen(o *seen) (int, error) {
 	switch {
 	case err == nil && t.private.opened(fd):
 		err = errPrivate
-	case err == nil && o.is(&i):
+	case err == nil && o.is(&i) && o.uid == i.uid:
 		return fd, nil
 	default:
 		t.asked = true
@@ -333,15 +332,8 @@ func (t *Tailer) replace(f *file) {
 // searchDir looks for the inode of f under any name in the directory it was in.
 func (t *Tailer) searchDir(ctx context.Context, in *input, f *file, l *listing) error {
 	dir := filepath.Dir(f.fam.home)
-	for _, e := range l.dirs[dir] {
-		fi, err := e.Info()
-		if err != nil || !fi.Mode().IsRegular() {
-			continue
-		}
-		if s, ok := fi.Sys().(*syscall.Stat_t); !ok || s.Ino != f.pos.Ino {
-			continue
-		}
-		p := filepath.Join(dir, e.Name())
+	for _, name := range l.named(dir, f.pos.Ino) {
+		p := filepath.Join(dir, name)
 		i, err := statPath(p)
 		if err != nil || unknownPacking(p) || t.private.holds(p, &i) {
 			continue

@@ -30,6 +30,10 @@ func (t *Tailer) crcsAt(ctx context.Context, fd int, base int64, ends ...int64) 
 			}
 			sum = crc32.Update(sum, castagnoli, t.scratch[:n])
 			at += int64(n)
+			if at < end && t.scratch[n-1] == 0 {
+				next := min(end, nextData(fd, at))
+				sum, at = crcOfNULs(sum, next-at), next
+			}
 		}
 		sums = append(sums, sum)
 	}
@@ -44,7 +48,7 @@ func (t *Tailer) samePrefix(ctx context.Context, a, b int, n int64) (bool, error
 // sameRange says whether the bytes [from, n) of two files are the same.
 func (t *Tailer) sameRange(ctx context.Context, a, b int, from, n int64) (bool, error) {
 	half := int64(len(t.scratch) / 2)
-	for at := from; at < n; at += half {
+	for at := from; at < n; {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
@@ -60,8 +64,35 @@ func (t *Tailer) sameRange(ctx context.Context, a, b int, from, n int64) (bool, 
 		if !bytes.Equal(x, y) {
 			return false, nil
 		}
+		if at += k; at < n && x[k-1] == 0 {
+			at = min(n, nextData(a, at), nextData(b, at))
+		}
 	}
 	return true, nil
+}
+
+// crcOfNULs returns the CRC-32C of what has sum and n NULs behind it. Holes are not
+// read: a file can have more of them than anybody has time for.
+func crcOfNULs(sum uint32, n int64) uint32 {
+	power, factor := uint32(1)<<23, uint32(1)<<31 // x^8 and 1, the lowest power first
+	for ; n > 0; n >>= 1 {
+		if n&1 != 0 {
+			factor = crcTimes(factor, power)
+		}
+		power = crcTimes(power, power)
+	}
+	return ^crcTimes(factor, ^sum)
+}
+
+// crcTimes multiplies polynomials modulo that of CRC-32C.
+func crcTimes(a, b uint32) (product uint32) {
+	for ; a != 0; a <<= 1 {
+		if a>>31 != 0 {
+			product ^= b
+		}
+		b = b>>1 ^ b&1*crc32.Castagnoli
+	}
+	return product
 }
 
 // holds says whether the open file has the bytes before p.Offset: first the

@@ -32,11 +32,11 @@
 // a scan as well. So a glance decides nothing, it only says that a scan would
 // decide what the last one did.
 //
-// With inotify a glance asks for at most 2,000 names, in turn, and a scan is
+// With inotify a glance asks for at most 1,000 names, in turn, and a scan is
 // done every 60 scan intervals in any case. Without, a glance asks for all
 // names at every poll interval, and a scan is done every scan interval. On a
 // file system that other machines write to, inotify is silent: there growth of
-// a file that is closed is noticed after ScanInterval per 2,000 files.
+// a file that is closed is noticed after ScanInterval per 1,000 files.
 //
 // A file that was seen growing is held open until it has been still for
 // CloseInactive, so that it is read to its end even if it is renamed and
@@ -68,6 +68,8 @@
 //	                                                                  waitFor
 //	copied up in an overlay           its descriptor's inode is       readOn    TestCopiedUp
 //	                                  another now, same bytes
+//	symbolic link of another user     neither root nor the owner of     none      TestLinkPolicies,
+//	                                  the file owns it                            TestLinkSwapped
 //	symbolic link retargeted          home is not wanted any more     drain     TestSymlink
 //	rotated beside a link's target    unknown siblings of the target  followed  TestMissedBesideTarget
 //	devices renumbered                same inode number and bytes     readOn    TestDeviceRenumbered

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"time"
 )
 
 // frame returns how much of data, which starts at a line or part, is to be
@@ -92,15 +93,24 @@ func (f *file) wholeEvents(data []byte) (n, parts int, broken bool) {
 	return n, 0, true
 }
 
-// round gives every file that may have grown a turn. It returns whether any had
-// something to read.
+// roundTime is how long a round that reads something takes at most, but for its last
+// turn: then those of whom news has come meanwhile are asked as well.
+const roundTime = 100 * time.Millisecond
+
+// round gives files that may have grown a turn each, one of every writer before the
+// second of any. It returns whether any had something to read.
 func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
-	turns := t.queue
+	turns := byWriters(t.queue)
 	t.queue = nil
 	t.blocked = false
 	t.noteBehind(turns)
 	defer t.noteAtEnd()
+	begin := t.now()
 	for i, f := range turns {
+		if progress && t.now().Sub(begin) >= roundTime {
+			t.queue = slices.Concat(turns[i:], t.queue)
+			break
+		}
 		f.queued = false
 		if f.pos.Done || f.replaced {
 			continue
@@ -131,6 +141,37 @@ func (t *Tailer) round(ctx context.Context) (progress bool, err error) {
 // unread reports whether nothing is read of an input just now.
 func (t *Tailer) unread(in *input) bool {
 	return in.Paused || t.o.Blocked != nil && t.o.Blocked(in.index)
+}
+
+// byWriters orders files for a round: those of each input and owner in their order,
+// with one of every other between two. Whoever makes thousands of files delays
+// his own.
+func byWriters(files []*file) []*file {
+	type writer struct {
+		in    *input
+		owner uint32
+	}
+	queues, at := [][]*file(nil), map[writer]int{}
+	for _, f := range files {
+		w := writer{f.in, f.pos.Owner}
+		i, known := at[w]
+		if !known {
+			i = len(queues)
+			at[w], queues = i, append(queues, nil)
+		}
+		queues[i] = append(queues[i], f)
+	}
+	if len(queues) < 2 {
+		return files
+	}
+	fair := make([]*file, 0, len(files))
+	for len(queues) > 0 {
+		for i, q := range queues {
+			fair, queues[i] = append(fair, q[0]), q[1:]
+		}
+		queues = slices.DeleteFunc(queues, func(q []*file) bool { return len(q) == 0 })
+	}
+	return fair
 }
 
 // watchOnly holds a file of an input that is not read open and notes how much there is to read.

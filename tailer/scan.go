@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -96,13 +97,35 @@ func (t *Tailer) scanInput(ctx context.Context, in *input, dirs map[string]bool)
 type listing struct {
 	matched map[string]fs.FileMode // paths, and the type of the directory entry
 	dirs    map[string][]fs.DirEntry
-	failed  map[string]bool // directories that could not be read
+	failed  map[string]bool                // directories that could not be read
+	inodes  map[string]map[uint64][]string // by directory, as far as asked for: names of regular files
+}
+
+// named returns the names in a directory that lead to regular files of this inode
+// number. All are looked at once: any number of files may be asked for.
+func (l *listing) named(dir string, ino uint64) []string {
+	names, ok := l.inodes[dir]
+	if !ok {
+		names = map[uint64][]string{}
+		for _, e := range l.dirs[dir] {
+			if !e.Type().IsRegular() {
+				continue
+			}
+			if i, err := e.Info(); err == nil {
+				if s, ok := i.Sys().(*syscall.Stat_t); ok {
+					names[s.Ino] = append(names[s.Ino], e.Name())
+				}
+			}
+		}
+		l.inodes[dir] = names
+	}
+	return names[ino]
 }
 
 // list walks the patterns. Each directory is read once, and all names in it are
 // kept: the siblings are among them.
 func (t *Tailer) list(in *input) *listing {
-	l := &listing{matched: map[string]fs.FileMode{}, dirs: map[string][]fs.DirEntry{}, failed: map[string]bool{}}
+	l := &listing{matched: map[string]fs.FileMode{}, dirs: map[string][]fs.DirEntry{}, failed: map[string]bool{}, inodes: map[string]map[uint64][]string{}}
 	for _, pattern := range in.Include {
 		base, rest := doublestar.SplitPattern(filepath.Clean(pattern))
 		fsys := &listFS{t: t, in: in, l: l, base: base}
@@ -193,7 +216,7 @@ func (t *Tailer) gather(in *input, l *listing) {
 				continue
 			}
 			fam := in.families[homeOf(p)]
-			if fam == nil || len(fam.live)+len(fam.done) == 0 || unknownPacking(p) {
+			if fam == nil || len(fam.live)+len(fam.done) == 0 || unknownPacking(p) || e.Type()&fs.ModeSymlink != 0 {
 				continue
 			}
 			if i, err := in.stat(p); err == nil && i.regular() && !t.private.holds(p, &i) {
@@ -223,7 +246,16 @@ func byAge(a, b *seen) int {
 	if a.mtime != b.mtime && unpackedName(a.real) != unpackedName(b.real) {
 		return compare(a.mtime, b.mtime)
 	}
-	return compare(a.real, b.real)
+	if c := compare(a.real, b.real); c != 0 {
+		return c
+	}
+	switch a.real { // links to it come after what is none
+	case a.path:
+		return -1
+	case b.path:
+		return 1
+	}
+	return compare(a.path, b.path)
 }
 
 // compareAge puts the older of two rotated names first; 0 if names don't tell.
@@ -256,13 +288,17 @@ func (t *Tailer) look(in *input, p string, mode fs.FileMode) *seen {
 	}
 	o := &seen{info: i, path: p, real: p, matched: true}
 	if mode&fs.ModeSymlink != 0 {
-		if real, err := filepath.EvalSymlinks(p); err == nil {
-			o.real = real
-			in.identify(&o.info, real)
+		if o.real, err = in.follow(p, &i); err != nil {
+			t.warnOnce(in, "link", "ignored a symbolic link: exclude it, or set follow_symlinks, to be rid of this warning", "path", p, "reason", err)
+			return nil
 		}
+		in.identify(&o.info, o.real)
 	}
 	if t.private.holds(o.real, &i) {
 		t.ignorePrivate(in, p)
+		return nil
+	}
+	if o.real != p && matchAny(in.Exclude, o.real) {
 		return nil
 	}
 	if unknownPacking(o.real) {

@@ -70,6 +70,7 @@ type Input struct {
 	// DeleteAfter: a rotated file is deleted once it was not written to for that
 	// long and Options.Delivered has it; 0: never.
 	DeleteAfter time.Duration
+	Links       LinkPolicy
 	MaxLineSize int // bytes; a longer line is cut into parts of exactly this size; 0 means 1 MiB
 
 	// Events returns how many of the whole lines it is given, which begin with

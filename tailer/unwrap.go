@@ -42,7 +42,7 @@ func (t *Tailer) unwrap(ctx context.Context, f *file, data []byte, parts int, la
 			p.Part = part + parts
 		}
 	}
-	p.Carry, p.Lender, p.Done = slices.Clone(w.Next), 0, last
+	p.Carry, p.Done = slices.Clone(w.Next), last
 	f.in.read.Add(int64(w.Taken))
 	if w.Taken > 0 {
 		f.active = t.now()
@@ -100,7 +100,7 @@ func (t *Tailer) handOver(ctx context.Context, f *file) error {
 }
 
 // lend moves the carry of f to g. A crash between the two positions leaves it with
-// g, which names f.
+// g, which names f until it is gone from there: f may hold other lines later.
 func (t *Tailer) lend(ctx context.Context, f, g *file) error {
 	if len(f.pos.Carry) == 0 {
 		return nil
@@ -114,5 +114,9 @@ func (t *Tailer) lend(ctx context.Context, f, g *file) error {
 		return err
 	}
 	f.pos.Carry, f.held = nil, false
-	return t.news(ctx, f)
+	if err := t.news(ctx, f); err != nil {
+		return err
+	}
+	g.pos.Lender = 0
+	return t.news(ctx, g)
 }

@@ -164,3 +164,24 @@ func TestCarryIsLentOnce(t *testing.T) {
 		}
 	}
 }
+
+// A file that has lent what it held, and is written to once more, holds that for
+// itself, whatever is known of the borrower by then.
+func TestLenderHoldsMore(t *testing.T) {
+	f := newUnwrapFixture(t)
+	f.append("a.log", "a1+\n")
+	f.step()
+	f.rename("a.log", "a.log-20260101")
+	f.append("a.log", "a") // not a line yet
+	f.step()
+	f.append("a.log-20260101", "b2+\n")
+	f.step()
+	f.restart(func() {})
+	f.append("a.log-20260101", "b3\n")
+	f.step()
+	f.append("a.log", "4\n")
+	f.step()
+	if got := f.items(); got != "b2b3\na1a4\n" {
+		t.Errorf("%q", got)
+	}
+}

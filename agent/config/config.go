@@ -162,6 +162,8 @@ type Input struct {
 	IgnoreOlder Duration `toml:"ignore_older"` // files not written to for longer are not followed; 0: all are
 	Identity    string   `toml:"identity"`     // inode, fingerprint
 
+	FollowSymlinks string `toml:"follow_symlinks"` // same-owner, always, never
+
 	// How long a rotated file that is in the bucket stays; 0: for ever.
 	DeleteAfterShip Duration `toml:"delete_after_ship"`
 

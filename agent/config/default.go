@@ -55,8 +55,10 @@ func defaultInput(c *Config) Input {
 		Framing:     "lines",
 		StartAt:     "beginning",
 		Identity:    "inode",
-		MaxLineSize: mib,
-		TimeZone:    "UTC",
+
+		FollowSymlinks: "same-owner",
+		MaxLineSize:    mib,
+		TimeZone:       "UTC",
 
 		Encoding:      "utf-8",
 		MultilineWait: Duration(5 * time.Second),

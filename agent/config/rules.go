@@ -117,6 +117,7 @@ var rules = map[string]rule{
 	"input.time_max_skew":     between(0, 100_000*hour),
 	"input.start_at":          oneOf("beginning", "end"),
 	"input.identity":          oneOf("inode", "fingerprint"),
+	"input.follow_symlinks":   oneOf("same-owner", "always", "never"),
 	"input.ignore_older":      between(0, 100_000*hour),
 	"input.delete_after_ship": between(0, 100_000*hour),
 	"input.max_line_size":     between(kib, 64*mib),

@@ -115,7 +115,7 @@ const (
 // number of files that can't be read.
 func checkInput(w io.Writer, c *config.Config, i int) (key string, bad int, err error) {
 	in := &c.Inputs[i]
-	matches, problems, more, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude}, agent.Private(c))
+	matches, problems, more, err := tailer.Match(tailer.Input{Name: in.Name, Include: in.Include, Exclude: in.Exclude, Links: tailer.LinkPolicy(in.FollowSymlinks)}, agent.Private(c))
 	if err != nil {
 		return "", 0, fmt.Errorf("input %s: %w", in.Name, err)
 	}

@@ -18,7 +18,7 @@ func volatileHome(dir string) (what, fix string) {
 		}
 		dir = filepath.Dir(dir)
 	}
-	switch uint32(st.Type) { //nolint:unconvert // 32 bits on some systems
+	switch uint32(st.Type) {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
 		return "is in memory: a reboot forgets what was shipped, and ships everything again", "set [agent] state_dir to a directory on a disk"
 	case unix.OVERLAYFS_SUPER_MAGIC:

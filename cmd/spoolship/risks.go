@@ -72,7 +72,7 @@ func checkUser(w io.Writer, stateDir string) {
 // checkPatterns warns of patterns that match folders and no file.
 func checkPatterns(w io.Writer, in *config.Input) {
 	for _, pattern := range in.Include {
-		if paths, _, _, err := tailer.Match(tailer.Input{Name: in.Name, Include: []string{pattern}}, nil); err != nil || len(paths) > 0 {
+		if paths, _, _, err := tailer.Match(tailer.Input{Name: in.Name, Include: []string{pattern}, Links: tailer.LinkPolicy(in.FollowSymlinks)}, nil); err != nil || len(paths) > 0 {
 			continue
 		}
 		folders, _ := doublestar.FilepathGlob(pattern) // what can't be looked into is told elsewhere
