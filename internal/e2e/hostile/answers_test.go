@@ -304,7 +304,7 @@ func TestNamesOfOtherStores(t *testing.T) {
 // known, and the hint says so.
 func TestForgottenPathStyle(t *testing.T) {
 	w := newWorld(t, bucket.JSON)
-	w.cfg.Endpoint = "http://s3.invalid:9000"
+	w.cfg.Endpoint = "https://s3.invalid:9000"
 	w.configure("path_style = true\n", "")
 	p := w.command("check", "--probe").exits(1)
 	p.complaint("spoolship: error: ", "events.s3.invalid", "set s3.path_style = true")

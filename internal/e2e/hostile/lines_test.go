@@ -18,20 +18,19 @@ import (
 // Odd bytes arrive as they are, in both formats.
 func TestOddLines(t *testing.T) {
 	for name, content := range map[string]string{
-		"NUL":             "a\x00b\n\x00\n{\"a\":\"\x00\"}\n\x00\x00\x00{\"a\":1}\n",
-		"invalid UTF-8":   "caf\xe9\n{\"name\":\"caf\xe9\"}\n\xff\xfe\n\xc0\x80\n{\"cut\":\"\xe6\x97\"}\n",
-		"CRLF":            "{\"a\":1}\r\n{\"a\":2}\r\n{\"b\": [1,\t2] }\r\n",
-		"CRLF, not JSON":  "one\r\ntwo\r\n",
-		"CR inside":       "one\rtwo\n{\"a\":\"\r\"}\n",
-		"empty file":      "",
-		"only newlines":   "\n\n\n\n\n",
-		"only CRLF":       "\r\n\r\n\r\n",
-		"blanks":          " \n\t\n  \t \n",
-		"empty lines":     "\n{\"a\":1}\n\n\n{\"a\":2}\n\n",
-		"not an object":   "1\n\"s\"\n[]\nnull\n{}\n{}{}\n{\"a\":1}x\n",
-		"byte order mark": "\ufeff{\"a\":1}\n{\"a\":2}\n",
-		"controls":        "\x1b[31mred\x1b[0m\x7f\b\f\v\t\"\\/\u2028\n",
-		"64-bit ids":      "{\"id\":18446744073709551615,\"x\":1e400,\"y\":0.1000}\n",
+		"NUL":            "a\x00b\n\x00\n{\"a\":\"\x00\"}\n\x00\x00\x00{\"a\":1}\n",
+		"invalid UTF-8":  "caf\xe9\n{\"name\":\"caf\xe9\"}\n\xff\xfe\n\xc0\x80\n{\"cut\":\"\xe6\x97\"}\n",
+		"CRLF":           "{\"a\":1}\r\n{\"a\":2}\r\n{\"b\": [1,\t2] }\r\n",
+		"CRLF, not JSON": "one\r\ntwo\r\n",
+		"CR inside":      "one\rtwo\n{\"a\":\"\r\"}\n",
+		"empty file":     "",
+		"only newlines":  "\n\n\n\n\n",
+		"only CRLF":      "\r\n\r\n\r\n",
+		"blanks":         " \n\t\n  \t \n",
+		"empty lines":    "\n{\"a\":1}\n\n\n{\"a\":2}\n\n",
+		"not an object":  "1\n\"s\"\n[]\nnull\n{}\n{}{}\n{\"a\":1}x\n",
+		"controls":       "\x1b[31mred\x1b[0m\x7f\b\f\v\t\"\\/\u2028\n",
+		"64-bit ids":     "{\"id\":18446744073709551615,\"x\":1e400,\"y\":0.1000}\n",
 	} {
 		for _, format := range []bucket.Format{bucket.JSON, bucket.Text} {
 			t.Run(name+", "+string(format), func(t *testing.T) {
