@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +33,7 @@ func (in *input) follow(p string, i *info) (string, error) {
 	if in.Links == Never {
 		return "", errors.New(`follow_symlinks is "never"`)
 	}
-	real, owners, err := resolve(p)
+	real, owners, err := resolve(in.baseOf(p), p)
 	if err != nil {
 		return "", err
 	}
@@ -53,15 +54,23 @@ func (in *input) follow(p string, i *info) (string, error) {
 	return real, nil
 }
 
+// baseOf returns the directory up to which a pattern names the directories of p.
+func (in *input) baseOf(p string) (base string) {
+	for _, pattern := range in.Include {
+		if b, _ := doublestar.SplitPattern(filepath.Clean(pattern)); len(b) > len(base) && strings.HasPrefix(p, strings.TrimSuffix(b, "/")+"/") {
+			base = b
+		}
+	}
+	return base
+}
+
 // resolve returns the path that p leads to, without links, and who owns the links
-// on the way from the directory of p on. Those before it are the administrator's.
-func resolve(p string) (real string, owners []uint32, err error) {
-	dir, err := filepath.EvalSymlinks(filepath.Dir(p))
-	if err != nil {
+// on the way from base on. Those before it are the administrator's.
+func resolve(base, p string) (real string, owners []uint32, err error) {
+	if real, err = filepath.EvalSymlinks(base); err != nil {
 		return "", nil, err
 	}
-	real = dir
-	rest := []string{filepath.Base(p)}
+	rest := strings.Split(strings.TrimPrefix(p, base), "/")
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]

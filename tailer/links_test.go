@@ -103,3 +103,44 @@ func TestLinkSwapped(t *testing.T) {
 		t.Errorf("handed on %q", f.c.text())
 	}
 }
+
+// Directories behind wildcards may be links.
+func TestLinkedDirectories(t *testing.T) {
+	for _, pattern := range []string{"srv/*/current/log/*.log", "srv/*/current/log/**/*.log", "srv/{shop,other}/*/log/*.log", "srv/shop/current/log/*.log"} {
+		f := newFixture(t, pattern)
+		f.append("releases/1/log/a.log", "one\n")
+		f.append("releases/2/log/a.log", "")
+		f.must(os.MkdirAll(f.path("srv/shop"), 0o755))
+		f.must(os.Symlink("../../releases/1", f.path("srv/shop/current")))
+		f.must(os.Symlink("..", f.path("srv/shop/loop")))
+		f.must(os.Symlink(".", f.path("releases/1/log/loop")))
+		f.step()
+		f.want("one\n")
+		// The next release.
+		f.must(os.Symlink("../../releases/2", f.path("srv/shop/next")))
+		f.append("releases/2/log/a.log", "two\n")
+		f.append("releases/1/log/a.log", "last\n")
+		f.rename("srv/shop/next", "srv/shop/current")
+		f.pass(idle)
+		f.append("releases/2/log/a.log", "three\n")
+		f.pass(idle)
+		f.pass(idle)
+		if got := sorted(f.c.text()); got != sorted("one\nlast\ntwo\nthree\n") {
+			t.Errorf("%s: %q", pattern, got)
+		}
+	}
+}
+
+func TestLinkedDirectoryOfAnother(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to make links of two users")
+	}
+	f := newFixture(t, "srv/*/log/*.log")
+	f.append("root/log/a.log", "secret\n")
+	f.append("srv/shop/log/a.log", "one\n")
+	f.must(os.Symlink("../root", f.path("srv/eve")))
+	f.must(os.Lchown(f.path("srv/eve"), 1001, 1001))
+	f.step()
+	f.pass(idle)
+	f.want("one\n")
+}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -128,19 +129,63 @@ func (t *Tailer) list(in *input) *listing {
 	l := &listing{matched: map[string]fs.FileMode{}, dirs: map[string][]fs.DirEntry{}, failed: map[string]bool{}, inodes: map[string]map[uint64][]string{}}
 	for _, pattern := range in.Include {
 		base, rest := doublestar.SplitPattern(filepath.Clean(pattern))
-		fsys := &listFS{t: t, in: in, l: l, base: base}
-		_, _ = fsys.readDir(base) // it keeps its errors
+		_, _ = (&listFS{t: t, in: in, l: l}).readDir(base) // it keeps its errors
+		t.walk(&walk{in, l, pattern}, base, rest, 0)
+	}
+	return l
+}
+
+// walk is a walk by one pattern.
+type walk struct {
+	in      *input
+	l       *listing
+	pattern string
+}
+
+// walk visits what rest, the end of the pattern, matches below base. Links to
+// directories are followed as far as the pattern has a name or wildcards for each
+// directory: so there are no loops. ** follows none. link is the type of a link if
+// one was followed already.
+func (t *Tailer) walk(w *walk, base, rest string, link fs.FileMode) {
+	fsys := &listFS{t: t, in: w.in, l: w.l, base: base}
+	first, more, deeper := strings.Cut(rest, "/")
+	if !deeper || strings.Contains(first, "**") || strings.Count(first, "{") != strings.Count(first, "}") {
 		visit := func(p string, d fs.DirEntry) error {
 			p = path.Join(base, p)
-			if !passing(pattern, p) && !matchAny(in.Exclude, p) {
-				l.matched[p] |= d.Type()
+			if !passing(w.pattern, p) && !matchAny(w.in.Exclude, p) {
+				w.l.matched[p] |= d.Type() | link
 			}
 			return nil
 		}
 		// Its own errors are those of reading directories, which listFS keeps.
 		_ = doublestar.GlobWalk(fsys, rest, visit, doublestar.WithNoFollow())
+		return
 	}
-	return l
+	if !strings.ContainsAny(first, `*?[{\`) { // it may be entered where it can't be listed
+		t.sight.enter(base)
+		if i, err := os.Lstat(path.Join(base, first)); err == nil {
+			t.enter(w, path.Join(base, first), more, i.Mode().Type(), link)
+		}
+		return
+	}
+	entries, _ := fsys.readDir(base)
+	for _, e := range entries {
+		if matchOne(first, e.Name()) && (e.Name()[0] != '.' || hiddenPattern.MatchString(first)) {
+			t.enter(w, path.Join(base, e.Name()), more, e.Type(), link)
+		}
+	}
+}
+
+// enter goes on with a walk in dir, if that is a directory or a link to one.
+func (t *Tailer) enter(w *walk, dir, rest string, mode, link fs.FileMode) {
+	switch {
+	case mode.IsDir():
+		t.walk(w, dir, rest, link)
+	case mode&fs.ModeSymlink != 0 && w.in.Links != Never:
+		if i, err := os.Stat(dir); err == nil && i.IsDir() {
+			t.walk(w, dir, rest, link|fs.ModeSymlink)
+		}
+	}
 }
 
 // listFS reads directories for a walk and keeps what it read.
