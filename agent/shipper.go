@@ -216,13 +216,13 @@ func (s *shipper) ship(attemptCtx, ctx context.Context, a *attempt) error {
 	switch {
 	case ctx.Err() != nil: // the deadline of a stop; the chunk stays
 		s.finish(a, stopped, nil)
+	case ends(err):
+		s.finish(a, held, nil)
+		return err
 	case attemptCtx.Err() != nil:
 		s.failed(&c, a, stalled(a))
 	case errors.As(err, &failed):
 		s.failed(&c, a, failed)
-	case ends(err):
-		s.finish(a, held, nil)
-		return err
 	default:
 		// Whatever keeps this chunk from being read now, it is not lost, and
 		// the others can go on.

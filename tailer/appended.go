@@ -85,14 +85,16 @@ func (t *Tailer) skipAppended(ctx context.Context, f *file, data []byte) (outcom
 // skipTo moves f over the bytes of the log that a has found in it.
 func (t *Tailer) skipTo(ctx context.Context, f *file, a *appended) error {
 	end := a.from + a.of.pos.Offset
-	for f.pos.Offset < end {
-		b := t.scratch[:min(int64(len(t.scratch)), end-f.pos.Offset)]
-		n, err := pread(f.fd, b, f.pos.Offset)
+	p := f.pos.clone() // a read that fails leaves f where it is
+	for p.Offset < end {
+		b := t.scratch[:min(int64(len(t.scratch)), end-p.Offset)]
+		n, err := pread(f.fd, b, p.Offset)
 		if err != nil || n < len(b) {
 			return err
 		}
-		f.pos.advance(b, f.in.Unit)
+		p.advance(b, f.in.Unit)
 	}
+	f.pos = *p
 	f.in.lag.Add(-a.of.pos.Offset)
 	if g := a.of; g.replaced && f.size-a.from >= g.size { // what was destroyed of it is here
 		f.in.lag.Add(g.pos.Offset - g.size)
