@@ -138,7 +138,7 @@ func TestCat(t *testing.T) {
 		{[]string{"--host", "typo"}, 1, "by their keys they are of the inputs"},
 		{[]string{"--until", "48h"}, 1, "is selected"},
 		{[]string{"--since", "yesterday"}, 2, `--since: "yesterday" is no time`},
-		{[]string{"--grep", "("}, 2, "--grep: error parsing regexp"},
+		{[]string{"--grep", "("}, 2, "--grep: missing closing )"},
 		{[]string{"s3://events/typo"}, 1, "has no chunks"},
 	} {
 		code, out, errs := s.command(append([]string{"cat"}, tt.args...)...)

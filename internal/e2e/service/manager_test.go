@@ -197,7 +197,7 @@ func TestOutageFeedsTheWatchdog(t *testing.T) {
 	s.write("a.log", 10)
 	s.run(m.env(watchdog))
 	m.await("READY=1")
-	m.await("STATUS=NOT OK: upload: ")
+	m.await("STATUS=NOT OK: upload of app: ")
 	for range 6 { // half of the watchdog's time is a quarter each
 		m.await("WATCHDOG=1")
 	}

@@ -31,7 +31,7 @@ func TestStopInAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if code, _, text := s.command("flush", "--timeout", "500ms"); code != 75 || !strings.Contains(text, "1 objects are not in the bucket yet") {
+	if code, _, text := s.command("flush", "--timeout", "500ms"); code != 75 || !strings.Contains(text, "1 object not in the bucket yet") {
 		t.Errorf("flush: exit code %d: %s", code, text)
 	}
 	began := time.Now()
