@@ -35,13 +35,14 @@ const coarsest = 2 * time.Second
 
 // stampOf returns the stamp of a directory. One that has just been changed may
 // be changed again within the tick, without a new time, or may have been since
-// it was read: then its stamp is not good.
+// it was read: then its stamp is not good. A time in the future is as good as an old
+// one: the next change takes it back.
 func stampOf(dir string) (s stamp, good bool) {
 	i, err := statPath(dir)
 	if err != nil {
 		return stamp{}, true
 	}
-	return stamp{i.id, i.mtime}, time.Since(time.Unix(0, i.mtime)) > coarsest
+	return stamp{i.id, i.mtime}, time.Since(time.Unix(0, i.mtime)).Abs() > coarsest
 }
 
 // enter notes a directory whose names the scan goes by.

@@ -89,6 +89,22 @@ func TestGlance(t *testing.T) {
 
 // Where the kernel tells of changes, the names that it did not tell of have
 // their turn, some at every scan interval.
+// A directory that is dated in the future is not scanned all the time.
+func TestGlanceOfTheFuture(t *testing.T) {
+	f := newFixture(t, "*.log")
+	f.append("a.log", "x\n")
+	soon := time.Now().Add(time.Hour)
+	f.must(os.Chtimes(f.dir, soon, soon))
+	f.step()
+	if f.step(); f.sight.open {
+		t.Error("nothing has changed, and a scan is due")
+	}
+	f.append("b.log", "y\n")
+	if f.glance(f.sight.names) {
+		t.Error("a glance missed a new file")
+	}
+}
+
 func TestGlanceTakesTurns(t *testing.T) {
 	var s sight
 	for i := range glanceAtMost + 1 {
