@@ -87,8 +87,11 @@ func (t *Tailer) survey(in *input, fam *family, o *seen) *survey {
 	case s.end == nil:
 		t.sight.open = true
 		return nil
-	case errors.Is(s.end, errMisnamed), isErrno(s.end):
+	case errors.Is(s.end, errMisnamed):
 		o.doubt = true
+	case isErrno(s.end):
+		o.doubt = true
+		delete(in.surveys, o.id) // the next scan tries again
 	}
 	if !errors.Is(s.end, errEnough) && !errors.Is(s.end, io.EOF) {
 		t.problem(in, o.real, s.end)
