@@ -355,8 +355,9 @@ func (fam *family) missed(o *seen) bool {
 // beforeFirst reports whether o, which is compressed, has an older name than the
 // generation that was followed first. The agent never had to do with it, however
 // late it was compressed: the kubelet does so at the next rotation, under a new time.
+// A number does not tell: that of a copy of what the same inode held before is older.
 func (fam *family) beforeFirst(o *seen) bool {
-	return o.packed != plain && slices.ContainsFunc(slices.Concat(fam.live, fam.done), func(f *file) bool {
+	return o.packed != plain && rotationNumber(unpackedName(o.real)) < 0 && slices.ContainsFunc(slices.Concat(fam.live, fam.done), func(f *file) bool {
 		first := f.pos.Began == f.pos.Since && f.pos.Born == f.pos.First
 		return first && f.seen != nil && !f.seen.home && unpackedName(f.seen.real) != unpackedName(o.real) && compareAge(o.real, f.seen.real) < 0
 	})
