@@ -91,7 +91,6 @@
 //	                                  was gone, or younger by name                TestSameReportUnderItsName
 //	rotated on another machine        copied late, with its old time    followed  TestRotatedElsewhere
 //	written to under a rotated name   found under it, nothing rotated   drain     TestLiveUnderRotatedName
-//	a log appended to its archive     the growth has the log's bytes    skipped   TestAppendedToArchive
 //	planted by another user           neither root's nor the owner's    none      TestPlantedCopies
 //	hard link                         inode is followed already       none      TestHardLink
 //	directory can't be listed         none                            none      TestUnlistableDirectory

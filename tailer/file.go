@@ -49,7 +49,6 @@ type file struct {
 	doubt    bool // what can't be read now may be its rest
 	failed   bool // the last attempt to read it failed
 	queued   bool
-	appended *appended // nil: nothing was
 	packed   unpacked
 }
 

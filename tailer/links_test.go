@@ -2,6 +2,7 @@ package tailer
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -143,4 +144,10 @@ func TestLinkedDirectoryOfAnother(t *testing.T) {
 	f.step()
 	f.pass(idle)
 	f.want("one\n")
+}
+
+func sorted(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "")
 }

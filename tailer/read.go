@@ -264,14 +264,6 @@ func (t *Tailer) turn(ctx context.Context, f *file) (bool, error) {
 		t.replace(f)
 		return true, nil
 	}
-	switch what, err := t.skipAppended(ctx, f, data); {
-	case err != nil:
-		return t.unreadable(f, err)
-	case what != own:
-		f.drained = true // the log may be read meanwhile
-		t.enqueue(f)
-		return what == skipped, nil
-	}
 	n, parts, broken := f.frame(data)
 	f.begun = f.begun[:0]
 	if unread && n == 0 {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spoolship/spoolship/internal/e2e/bucket"
 )
@@ -26,54 +25,6 @@ func (w *world) append(name, content string) {
 	}
 	if err != nil {
 		w.t.Fatal(err)
-	}
-}
-
-// cat app.log >> app.log.1 && : > app.log, while the agent runs and while it does not.
-func TestAppendedToArchive(t *testing.T) {
-	t.Parallel()
-	for _, runs := range []bool{false, true} {
-		for _, lines := range []int{3, 500} {
-			w := newWorld(t, bucket.JSON)
-			w.configure()
-			w.log("app.log", events(lines))
-			var p *proc
-			turn := func() {
-				if p == nil {
-					w.command("run", "--once").exits(0)
-				} else {
-					w.command("flush").exits(0)
-				}
-			}
-			if runs {
-				p = w.follow()
-			}
-			turn()
-			app := filepath.Join(w.Logs(), "app.log")
-			if err := os.Rename(app, app+".1"); err != nil {
-				t.Fatal(err)
-			}
-			w.log("app.log", "")
-			turn()
-			for n := range 5 {
-				text := events(lines)
-				w.log("app.log", text)
-				if n%2 == 0 {
-					turn()
-				}
-				w.append("app.log.1", text)
-				if err := os.Truncate(app, 0); err != nil {
-					t.Fatal(err)
-				}
-				turn()
-			}
-			if p != nil {
-				time.Sleep(time.Second) // what would be doubled is not later than that
-				w.command("flush").exits(0)
-			}
-			w.arrived()
-			row(t, !t.Failed(), fmt.Sprintf("cat app.log >> app.log.1 && : > app.log, %d lines, running %v", lines, runs), "every line once", "every line once")
-		}
 	}
 }
 
